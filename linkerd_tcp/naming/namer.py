@@ -1,0 +1,87 @@
+"""What a namer and an interpreter are. A plug-in implements one of these two protocols."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from linkerd_tcp.naming.addr import Addr
+from linkerd_tcp.naming.dtab import Dtab
+from linkerd_tcp.naming.delegate import DelegateTree
+from linkerd_tcp.naming.name import Binding, Found
+from linkerd_tcp.naming.path import Path
+from linkerd_tcp.naming.watch import Watch
+
+
+@dataclass(slots=True)
+class NamerFigures:
+    """Plain counters of one namer, read by the metrics collector; times are seconds since the epoch."""
+
+    updates: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    last_good_at: float | None = None
+
+    def error(self, cause: str) -> None:
+        self.errors[cause] = self.errors.get(cause, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """One name that a namer is watching, for people: a row of /namers.json. Times are seconds since the epoch."""
+
+    name: str
+    state: str
+    addresses: int
+    last_good_at: float | None = None
+    error: str | None = None
+    error_at: float | None = None
+    next_attempt_at: float | None = None
+
+
+class Namer(Protocol):
+    """Turns a path (what follows its prefix) into a live tree of names.
+
+    `lookup` never blocks and never raises for a name: what is not known yet is Pending, what does not
+    exist is a Neg tree, what cannot be known is Failed, and last good wins over all but a definite Neg.
+    The caller closes the watch it got. `prefix` is what follows `/#` in the paths that reach this namer.
+    """
+
+    kind: str
+    prefix: Path
+    figures: NamerFigures
+
+    def start(self) -> None:
+        """Begin whatever watches the outside world. Called once, before the first lookup."""
+
+    def lookup(self, path: Path) -> Watch[Found]: ...
+
+    def watches(self) -> list[WatchState]:
+        """Every name watched now, at most a few thousand."""
+
+    def close(self) -> None:
+        """End every greenlet, thread and watcher of this namer. Nothing calls back afterwards."""
+
+
+class Interpreter(Protocol):
+    """Binds a destination path to live names; the caller closes the watch it got."""
+
+    kind: str
+
+    def bind(self, path: Path) -> Watch[Binding]: ...
+
+    def delegate(self, path: Path, extra: Dtab | None = None) -> DelegateTree:
+        """How `path` is resolved, every step of it, for people. `extra` entries win over the configured ones."""
+
+    def close(self) -> None: ...
+
+
+class Hosts(Protocol):
+    """Host names resolved off the data path, again and again."""
+
+    def watch(self, host: str) -> Watch[Addr]:
+        """The addresses of `host` with port 0; Pending until first known, Neg when the name does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamerContext:
+    """What a namer's configuration is built into a namer with."""
+
+    hosts: Hosts

@@ -1,0 +1,175 @@
+"""The story of one connection, kept while it is open and for a while after.
+
+One mutable object per connection, made at accept. The access log, the metrics, /connections.json and whoever
+closes a connection from outside read only this.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from time import monotonic, time
+from typing import Any, Final, NamedTuple, Protocol
+
+from linkerd_tcp.errors import Cause
+from linkerd_tcp.naming.addr import Address
+from linkerd_tcp.naming.path import Path
+
+CLOSED_KEPT: Final = 10_000
+"""Ended connections that are remembered, the newest ones."""
+
+MAX_ATTEMPTS_KEPT: Final = 100
+
+
+class Attempt(NamedTuple):
+    """One endpoint that was tried; `error` is a cause, or None when it connected."""
+
+    endpoint: str
+    error: Cause | None
+    seconds: float
+
+
+class Flow(Protocol):
+    """What counts bytes while they flow."""
+
+    @property
+    def rx_bytes(self) -> int: ...
+
+    @property
+    def tx_bytes(self) -> int: ...
+
+
+class Record:
+    """See the module. `rx` is from the accepted side, `tx` to it; `clock` is time.monotonic at accept."""
+
+    __slots__ = (
+        "abort",
+        "accepted_at",
+        "attempts",
+        "bound",
+        "cause",
+        "clock",
+        "detail",
+        "duration",
+        "endpoint",
+        "explanation",
+        "flow",
+        "number",
+        "path",
+        "router",
+        "rx_bytes",
+        "server",
+        "source",
+        "steps",
+        "tx_bytes",
+    )
+
+    def __init__(self, number: int, router: str, server: str, source: tuple[str, int]) -> None:
+        self.number = number
+        self.router = router
+        self.server = server
+        self.source = source
+        self.path: Path | None = None
+        self.bound: Path | None = None
+        self.endpoint: str | None = None
+        self.accepted_at = time()
+        self.clock = monotonic()
+        self.duration: float | None = None
+        """Seconds from accept to close; None while open."""
+        self.rx_bytes = 0
+        self.tx_bytes = 0
+        self.flow: Flow | None = None
+        """The bytes counted so far, while they flow; None before and after."""
+        self.cause: Cause | None = None
+        self.detail: str | None = None
+        """The words that go with a failure's cause."""
+        self.explanation: Any = None
+        """The delegation of `path`, kept for connections that found no endpoint."""
+        self.attempts: list[Attempt] = []
+        self.steps: list[tuple[float, str]] = []
+        self.abort: Callable[[Cause], None] | None = None
+        """Ends the connection from outside; None once it has ended."""
+
+    @property
+    def id(self) -> str:
+        return f"0-{self.number:x}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.duration is None
+
+    def step(self, what: str) -> None:
+        """Note that `what` happened now."""
+        self.steps.append((monotonic() - self.clock, what))
+
+    def attempt(self, endpoint: str, error: Cause | None, seconds: float) -> None:
+        """Note one endpoint tried; the first hundred are kept."""
+        if len(self.attempts) < MAX_ATTEMPTS_KEPT:
+            self.attempts.append(Attempt(endpoint, error, seconds))
+
+    def fail(self, cause: Cause, detail: str) -> None:
+        """The reason of a failure; the first one said stays."""
+        if self.cause is None:
+            self.cause, self.detail = cause, detail
+
+    def bytes_so_far(self) -> tuple[int, int]:
+        """(rx, tx), also while they flow."""
+        flow = self.flow
+        return (self.rx_bytes, self.tx_bytes) if flow is None else (flow.rx_bytes, flow.tx_bytes)
+
+
+def address_text(address: tuple[str, int]) -> str:
+    """`127.0.0.1:80` or `[::1]:80`."""
+    return str(Address(address[0], address[1]))
+
+
+def as_json(record: Record, *, with_steps: bool = True) -> dict[str, Any]:
+    """The shape of /connections.json and, without the steps, of the access log."""
+    rx, tx = record.bytes_so_far()
+    shape: dict[str, Any] = {
+        "id": record.id,
+        "router": record.router,
+        "server": record.server,
+        "source": address_text(record.source),
+        "path": None if record.path is None else str(record.path),
+        "bound": None if record.bound is None else str(record.bound),
+        "endpoint": record.endpoint,
+        "state": "open" if record.is_open else "closed",
+        "acceptedAt": round(record.accepted_at, 6),
+        "ageSecs": round(monotonic() - record.clock if record.duration is None else record.duration, 6),
+        "rxBytes": rx,
+        "txBytes": tx,
+        "cause": record.cause,
+        "detail": record.detail,
+        "attempts": [
+            {"endpoint": tried.endpoint, "error": tried.error, "seconds": round(tried.seconds, 6)}
+            for tried in record.attempts
+        ],
+    }
+    if with_steps:
+        shape["steps"] = [{"at": round(at, 6), "what": what} for at, what in record.steps]
+    shape["explanation"] = record.explanation
+    return shape
+
+
+class Book:
+    """Every open connection by number, and the newest closed ones, oldest first."""
+
+    def __init__(self, closed_kept: int = CLOSED_KEPT) -> None:
+        self.open: dict[int, Record] = {}
+        self.closed: deque[Record] = deque(maxlen=closed_kept)
+        self._next = 1
+
+    def begin(self, router: str, server: str, source: tuple[str, int]) -> Record:
+        """A new record, in the book until `end`."""
+        number = self._next
+        self._next = number + 1
+        record = Record(number, router, server, source)
+        self.open[number] = record
+        return record
+
+    def end(self, record: Record) -> None:
+        """Close the record: its figures are final from here on."""
+        record.rx_bytes, record.tx_bytes = record.bytes_so_far()
+        record.flow = record.abort = None
+        record.duration = monotonic() - record.clock
+        del self.open[record.number]
+        self.closed.append(record)

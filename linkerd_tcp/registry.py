@@ -1,0 +1,68 @@
+"""Which kinds there are: role -> kind -> where its configuration model lives.
+
+Adding a kind is one new file and one line here, or an entry point `linkerd_tcp.<role>` in a package of one's own
+(name: the kind, value: "module:Config"). A kind's module is imported when a file first names it.
+"""
+
+import importlib
+from importlib.metadata import entry_points
+from typing import Final
+
+BUILT_IN: Final[dict[str, dict[str, str]]] = {
+    "namer": {
+        "io.l5d.fs": "namers.fs:FsConfig",
+        "io.l5d.static": "namers.static:StaticConfig",
+    },
+    "interpreter": {
+        "default": "linkerd_tcp.interpreters.default:DefaultConfig",
+    },
+    "identifier": {
+        "io.l5d.static": "linkerd_tcp.identifiers.static:StaticIdentifierConfig",
+    },
+    "balancer": {
+        "p2c": "linkerd_tcp.balancers.p2c:P2cConfig",
+    },
+}
+
+NOT_BUILT_YET: Final[dict[str, frozenset[str]]] = {
+    "namer": frozenset({"io.l5d.dns", "io.l5d.dnssrv", "io.l5d.namerd", "io.l5d.rewrite"}),
+    "interpreter": frozenset({"io.l5d.namerd.http", "io.l5d.fs"}),
+    "identifier": frozenset(
+        {"io.l5d.sni", "io.l5d.alpn", "io.l5d.clientCert", "io.l5d.proxyAuthority", "io.l5d.localAddress"}
+    ),
+    "balancer": frozenset({"ewma", "leastLoaded", "roundRobin", "sourceHash"}),
+}
+"""Kinds of the public interface that have no code here yet: named to the user, exit 2."""
+
+
+class UnknownKind(LookupError):
+    """`kind` is not of `role`; `known` are those that are, sorted."""
+
+    def __init__(self, role: str, kind: str, known: list[str]) -> None:
+        super().__init__(f"unknown {role} kind {kind!r}")
+        self.role, self.kind, self.known = role, kind, known
+
+
+class ConflictingKinds(LookupError):
+    """Two packages offer the same kind of one role."""
+
+
+def kinds(role: str) -> dict[str, str]:
+    """Every kind of `role` with its place; ConflictingKinds if a package offers one that is there already."""
+    table = dict(BUILT_IN[role])
+    for point in entry_points(group=f"linkerd_tcp.{role}"):
+        if table.get(point.name, point.value) != point.value:
+            raise ConflictingKinds(f"{role} kind {point.name!r} is offered by {table[point.name]} and {point.value}")
+        table[point.name] = point.value
+    return table
+
+
+def load(role: str, kind: str) -> type:
+    """The configuration model of `kind`; UnknownKind if there is none."""
+    table = kinds(role)
+    if kind not in table:
+        raise UnknownKind(role, kind, sorted({*table, *NOT_BUILT_YET[role]}))
+    module, _, name = table[kind].partition(":")
+    model = getattr(importlib.import_module(module), name)
+    assert isinstance(model, type)
+    return model

@@ -21,6 +21,7 @@ from gevent import monkey
 from linkerd_tcp.errors import StartError
 
 _start_native_thread = monkey.get_original("_thread", "start_new_thread")
+_native_close = monkey.get_original("os", "close")  # gevent's own puts the closing off to the loop
 _native_sleep = monkey.get_original("time", "sleep")
 
 MAX_LINES: Final = 10_000
@@ -185,7 +186,7 @@ class LineWriter:
                 pass
         finally:
             if self._owns_fd:
-                os.close(self._fd)
+                _native_close(self._fd)
             self._done = True
 
     def _pass_on(self) -> bool:
@@ -268,7 +269,7 @@ class LineWriter:
             if self._say is not None:
                 self._say(f"{self.name}: cannot be opened anew ({error.strerror}); the old file is kept")
             return
-        os.close(self._fd)
+        _native_close(self._fd)
         self._fd = fresh
         self._torn = False
 

@@ -8,14 +8,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
+from gevent import monkey
 
 from linkerd_tcp.errors import StartError
 from linkerd_tcp.net.lines import LineWriter
 
 DEADLINE_SECS = 5.0
+close = monkey.get_original("os", "close")  # at once; gevent's own puts it off to the loop
 LONG_LINE = "x" * 1000
 
 
@@ -26,18 +29,34 @@ def until(condition: Callable[[], object], what: str) -> None:
         gevent.sleep(0.005)
 
 
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
+class StoppedReader:
     """A blocking pipe with nobody reading: what a stopped terminal is to its writer."""
-    reading, writing = os.pipe()
-    yield reading, writing
-    os.close(reading)  # frees a writer that is still blocked
-    os.close(writing)
+
+    def __init__(self) -> None:
+        self.reading, self.writing = os.pipe()
+        self._writers: list[LineWriter] = []
+
+    def writer(self, **options: Any) -> LineWriter:
+        self._writers.append(LineWriter("-", fd=self.writing, **options))
+        return self._writers[-1]
+
+    def end(self) -> None:
+        close(self.reading)  # frees a writer that is blocked; only then may its descriptor's number be given away
+        for writer in self._writers:
+            assert writer.close(DEADLINE_SECS)
+        close(self.writing)
 
 
-def run(code: str, **options: object) -> "subprocess.CompletedProcess[str]":
+@pytest.fixture
+def pipe() -> Iterator[StoppedReader]:
+    stopped = StoppedReader()
+    yield stopped
+    stopped.end()
+
+
+def run(code: str, **options: Any) -> "subprocess.CompletedProcess[str]":
     patched = "from gevent import monkey; monkey.patch_all(queue=False)\n"
-    return subprocess.run(  # type: ignore[call-overload]
+    return subprocess.run(
         [sys.executable, "-c", patched + code], text=True, timeout=20, stderr=subprocess.PIPE, **options
     )
 
@@ -75,9 +94,9 @@ def test_text_that_is_no_utf8_is_written_escaped(tmp_path: Path) -> None:
     assert (tmp_path / "a.log").read_text() == "lone \\udcff surrogate\n"
 
 
-def test_a_stopped_reader_costs_counted_lines_and_no_time(pipe: tuple[int, int]) -> None:
+def test_a_stopped_reader_costs_counted_lines_and_no_time(pipe: StoppedReader) -> None:
     said: list[str] = []
-    writer = LineWriter("-", fd=pipe[1], what="standard output", say=said.append, max_lines=100)
+    writer = pipe.writer(what="standard output", say=said.append, max_lines=100)
     ticks = 0
 
     def tick() -> None:
@@ -100,19 +119,19 @@ def test_a_stopped_reader_costs_counted_lines_and_no_time(pipe: tuple[int, int])
     assert not writer.close(0.05), "a blocked writer cannot have finished"
 
 
-def test_a_reader_that_comes_back_gets_whole_lines_and_the_loss_is_said(pipe: tuple[int, int]) -> None:
+def test_a_reader_that_comes_back_gets_whole_lines_and_the_loss_is_said(pipe: StoppedReader) -> None:
     said: list[str] = []
-    writer = LineWriter("-", fd=pipe[1], say=said.append, max_lines=100)
+    writer = pipe.writer(say=said.append, max_lines=100)
     sent = [f"{number} {LONG_LINE}" for number in range(1000)]
     taken = [line for line in sent if writer.write(line)]
     assert len(taken) < len(sent)
     received = bytearray()
-    os.set_blocking(pipe[0], False)
+    os.set_blocking(pipe.reading, False)
 
     def recovered() -> bool:
         try:
             while True:
-                received.extend(os.read(pipe[0], 65536))
+                received.extend(os.read(pipe.reading, 65536))
         except BlockingIOError:
             return writer.write("later") and len(said) == 2
 
@@ -120,15 +139,15 @@ def test_a_reader_that_comes_back_gets_whole_lines_and_the_loss_is_said(pipe: tu
     assert writer.lost >= len(sent) - len(taken)
     assert said[1] == f"log file: is written again; {writer.lost} lines were lost"
     assert writer.close(DEADLINE_SECS)
-    received.extend(os.read(pipe[0], 65536))
+    received.extend(os.read(pipe.reading, 65536))
     lines = received.decode().splitlines()
     assert lines[: len(taken)] == taken
     assert set(lines[len(taken) :]) == {"later"}
 
 
-def test_waiting_lines_are_bounded_by_their_size_too(pipe: tuple[int, int]) -> None:
-    writer = LineWriter("-", fd=pipe[1], max_chars=1_000_000)
-    os.set_blocking(pipe[1], False)
+def test_waiting_lines_are_bounded_by_their_size_too(pipe: StoppedReader) -> None:
+    writer = pipe.writer(max_chars=1_000_000)
+    os.set_blocking(pipe.writing, False)
     taken = sum(writer.write("x" * 99_999) for _ in range(50))
     assert 9 <= taken <= 20  # what the thread writes meanwhile makes room
     assert writer.dropped["stalled"] == 50 - taken
@@ -182,14 +201,14 @@ assert said[1].endswith("is written again; 1 line was lost"), said
     assert path.read_text() == "line 0 ---\nline 1 ---\nlin\nafter\n"
 
 
-def test_a_reader_that_went_away_is_an_error_counted(pipe: tuple[int, int]) -> None:
+def test_a_reader_that_went_away_is_an_error_counted() -> None:
     reading, writing = os.pipe()
-    os.close(reading)
+    close(reading)
     writer = LineWriter("-", fd=writing)
     writer.write("one")
     until(lambda: writer.dropped["error"] == 1, "the lost line was not counted")
     assert writer.close(DEADLINE_SECS)
-    os.close(writing)
+    close(writing)
 
 
 def test_reopen_goes_on_in_a_new_file_of_the_same_name(tmp_path: Path) -> None:
@@ -268,6 +287,6 @@ assert not writer.close(0.1)
     try:
         done = run(code, stdout=writing)
     finally:
-        os.close(writing)
-        os.close(reading)
+        close(writing)
+        close(reading)
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from linkerd_tcp.naming.addr import Addr, Failed, Pending
 from linkerd_tcp.naming.nametree import NameTree
-from linkerd_tcp.naming.path import Path
+from linkerd_tcp.naming.path import ROOT, Path
 from linkerd_tcp.naming.watch import Watch
 
 
@@ -18,7 +18,7 @@ class BoundName:
 
     id: Path
     addr: Watch[Addr] = field(compare=False, repr=False)
-    residual: Path = Path()
+    residual: Path = ROOT
 
 
 Name: TypeAlias = Path | BoundName

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from linkerd_tcp.naming.addr import Addr
-from linkerd_tcp.naming.dtab import Dtab
 from linkerd_tcp.naming.delegate import DelegateTree
+from linkerd_tcp.naming.dtab import Dtab
 from linkerd_tcp.naming.name import Binding, Found
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Watch

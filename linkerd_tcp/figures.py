@@ -17,6 +17,11 @@ class Histogram:
         self.counts = [0] * (len(DURATION_BOUNDS_SECS) + 1)
         self.total = 0.0
 
+    @property
+    def count(self) -> int:
+        """How many were observed."""
+        return sum(self.counts)
+
     def observe(self, seconds: float) -> None:
         self.counts[bisect_left(DURATION_BOUNDS_SECS, seconds)] += 1
         self.total += seconds
@@ -28,7 +33,7 @@ def count(table: dict[Cause, int], cause: Cause) -> None:
 
 
 class ServerFigures:
-    """One listener's. `waiting` is accepted but not yet connected; bytes are those of ended connections."""
+    """One listener's. Bytes are those of ended connections; records have those of the open ones."""
 
     __slots__ = (
         "accepts",
@@ -39,19 +44,27 @@ class ServerFigures:
         "rx_bytes",
         "stream_duration",
         "tx_bytes",
-        "waiting",
     )
 
     def __init__(self) -> None:
         self.accepts = 0
         self.closes = 0
-        self.waiting = 0
         self.rx_bytes = 0
         self.tx_bytes = 0
         self.connect_latency = Histogram()
         self.stream_duration = Histogram()
         self.failures: dict[Cause, int] = {}
         self.connect_failures: dict[Cause, int] = {}
+
+    @property
+    def active(self) -> int:
+        """Connections accepted and not yet closed."""
+        return self.accepts - self.closes
+
+    @property
+    def waiting(self) -> int:
+        """Connections accepted and not yet connected to an endpoint."""
+        return self.active - (self.connect_latency.count - self.stream_duration.count)
 
 
 class RouterFigures:

@@ -5,7 +5,6 @@ closes a connection from outside read only this.
 """
 
 from collections import deque
-from collections.abc import Callable
 from time import monotonic, time
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -36,12 +35,15 @@ class Flow(Protocol):
     @property
     def tx_bytes(self) -> int: ...
 
+    def abort(self, cause: Cause, *, reset: bool = False) -> None: ...
+
+    def end_when_quiet(self, cause: Cause) -> None: ...
+
 
 class Record:
     """See the module. `rx` is from the accepted side, `tx` to it; `clock` is time.monotonic at accept."""
 
     __slots__ = (
-        "abort",
         "accepted_at",
         "attempts",
         "bound",
@@ -59,6 +61,7 @@ class Record:
         "server",
         "source",
         "steps",
+        "task",
         "tx_bytes",
     )
 
@@ -80,13 +83,13 @@ class Record:
         """The bytes counted so far, while they flow; None before and after."""
         self.cause: Cause | None = None
         self.detail: str | None = None
-        """The words that go with a failure's cause."""
+        """The words that go with the cause of a failure."""
         self.explanation: Any = None
         """The delegation of `path`, kept for connections that found no endpoint."""
         self.attempts: list[Attempt] = []
-        self.steps: list[tuple[float, str]] = []
-        self.abort: Callable[[Cause], None] | None = None
-        """Ends the connection from outside; None once it has ended."""
+        self.steps: list[tuple[float, str]] = [(0.0, "accepted")]
+        self.task: Any = None
+        """The greenlet that owns the connection until it has ended."""
 
     @property
     def id(self) -> str:
@@ -105,8 +108,8 @@ class Record:
         if len(self.attempts) < MAX_ATTEMPTS_KEPT:
             self.attempts.append(Attempt(endpoint, error, seconds))
 
-    def fail(self, cause: Cause, detail: str) -> None:
-        """The reason of a failure; the first one said stays."""
+    def end(self, cause: Cause, detail: str | None) -> None:
+        """Why it ends, in a word and in words; the first reason said stays."""
         if self.cause is None:
             self.cause, self.detail = cause, detail
 
@@ -169,7 +172,7 @@ class Book:
     def end(self, record: Record) -> None:
         """Close the record: its figures are final from here on."""
         record.rx_bytes, record.tx_bytes = record.bytes_so_far()
-        record.flow = record.abort = None
+        record.flow = record.task = None
         record.duration = monotonic() - record.clock
         del self.open[record.number]
         self.closed.append(record)

@@ -1,0 +1,240 @@
+"""The whole program from one configuration: started, reloaded, drained, stopped.
+
+Start, in this order, so that nothing is accepted before everything is there:
+
+1. the descriptor limit is raised;
+2. namers, routers and listeners are made (`transition`), or a StartError names what was refused and all is undone;
+3. servers accept, the sweeper runs, admin answers.
+
+Stop:
+
+1. /ready says 503, for `drainDelaySecs`, so that whoever balances over us looks elsewhere;
+2. what waits in the listen queues is accepted and served, listeners close, and the grace begins;
+3. open connections go on until they end; one second before the grace is over the quiet ones are ended with FIN;
+4. at the grace the rest are reset, cause `shutdown`;
+5. routers, namers and the access log end; admin last.
+"""
+
+import gc
+import logging
+import os
+from collections.abc import Callable
+from time import monotonic, time
+from typing import Final
+
+import gevent
+from gevent.event import AsyncResult
+from gevent.lock import Semaphore
+
+from linkerd_tcp.admin.server import AdminServer
+from linkerd_tcp.config.app import AppConfig
+from linkerd_tcp.config.load import restart_only_changes
+from linkerd_tcp.errors import Cause, LinkerdTcpError
+from linkerd_tcp.logs import AccessLog, Logs
+from linkerd_tcp.naming.namer import Namer
+from linkerd_tcp.net.descriptors import Capacity, raise_limit
+from linkerd_tcp.net.duplex import Buffer
+from linkerd_tcp.net.hosts import HostResolver
+from linkerd_tcp.record import Book
+from linkerd_tcp.router import Router
+from linkerd_tcp.server import Server, end_connection
+from linkerd_tcp.transition import Running, Transition, stop_listening
+
+SWEEP_INTERVAL_SECS: Final = 1.0
+QUIET_ENDS_SECS: Final = 1.0
+"""How long before the end of the grace quiet connections are ended."""
+
+RESETS_SECS: Final = 1.0
+"""How long after the grace connections that were reset may take to be gone; nothing should take any of it."""
+
+POLL_SECS: Final = 0.02
+SLICE: Final = 500
+"""Connections ended in one turn of the loop."""
+
+_log = logging.getLogger(__name__)
+
+
+class App:
+    """See the module. `load` reads the configuration again for a reload; ConfigError where that cannot be."""
+
+    def __init__(self, config: AppConfig, load: Callable[[], AppConfig], logs: Logs) -> None:
+        self.config = config
+        self.logs = logs
+        self.started_at = time()
+        self.last_reload_ok = True
+        self.book = Book()
+        self.access_log: AccessLog | None = None
+        self._load = load
+        self._running = Running(HostResolver(), Capacity(raise_limit()), Buffer(config.buffer_size_bytes), self.book)
+        self._accepting = False
+        self._stop_asked: AsyncResult[float | None] = AsyncResult()
+        self._reload_lock = Semaphore()
+        self._admin = AdminServer(self)
+        self._sweeper: gevent.Greenlet[[], None] | None = None
+
+    # What admin shows
+
+    @property
+    def routers(self) -> dict[str, Router]:
+        return self._running.routers
+
+    @property
+    def servers(self) -> list[Server]:
+        return list(self._running.servers.values())
+
+    @property
+    def namers(self) -> list[Namer]:
+        return list(self._running.namers.values())
+
+    @property
+    def admin_address(self) -> tuple[str, int]:
+        return self._admin.address
+
+    @property
+    def ready(self) -> tuple[bool, list[str]]:
+        """Whether every listener is open and stays so; and what a person should know besides."""
+        stale = [
+            f"namer /#{namer.prefix}: {watch.name}: {watch.error}"
+            for namer in self.namers
+            for watch in namer.watches()
+            if watch.error is not None
+        ]
+        return self._accepting, stale
+
+    # Life
+
+    def start(self) -> None:
+        """Start everything; StartError, with nothing left running, where the system refuses something."""
+        transition = None
+        try:
+            self._admin.bind()
+            if self.config.access_log is not None:
+                self.access_log = AccessLog(self.config.access_log)
+                self._running.log_access = self.access_log.log
+            transition = Transition(self._running, self.config)
+        except LinkerdTcpError:
+            self._close()
+            raise
+        transition.switch()
+        self._accepting = True
+        self._sweeper = gevent.spawn(self._sweep)
+        self._admin.start()
+        # What lives now lives to the end: the collector need not look at it again, nor so often.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+
+    def run_until_stopped(self) -> None:
+        """Serve until `shutdown`, then stop as the module says."""
+        grace_secs = self._stop_asked.get()
+        self._drain(self.config.admin.grace_secs if grace_secs is None else grace_secs)
+        self._close()
+
+    def shutdown(self, grace_secs: float | None = None) -> None:
+        """Ask for the stop, with another grace than the configured one if given; returns at once."""
+        if not self._stop_asked.ready():
+            self._accepting = False
+            self._stop_asked.set(grace_secs)
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop_asked.ready()
+
+    def abort(self) -> None:
+        """Exit at once, status 1: nothing is closed in order, the kernel resets what is open."""
+        _log.warning("aborted, with %d connections open", len(self.book.open))
+        self.logs.close(0.2)
+        os._exit(1)
+
+    def reload(self) -> list[str]:
+        """Apply the configuration as it is now on disk, whole or not at all; a line for each thing changed.
+
+        Raises ConfigError or StartError, and has changed nothing then.
+        """
+        with self._reload_lock:
+            try:
+                config = self._load()
+                transition = Transition(self._running, config)
+            except LinkerdTcpError as error:
+                self.last_reload_ok = False
+                _log.error("not reloaded, everything stays as it was:\n%s", error)
+                raise
+            later = restart_only_changes(self.config, config)
+            changes = transition.changes
+            self._switch_access_log(config)
+            self.config = config
+            transition.switch()
+            self._admin.reconfigure()
+            self.last_reload_ok = True
+            _log.info("reloaded: %s", "; ".join(changes + later) or "nothing changed")
+            return changes + later
+
+    def reopen_logs(self) -> None:
+        """After rotation: go on in new files of the same names."""
+        if self.access_log is not None:
+            self.access_log.reopen()
+
+    # What admin does
+
+    def end_connection(self, number: str) -> bool:
+        """Close the open connection of this id; False if there is none."""
+        record = next((record for record in self.book.open.values() if record.id == number), None)
+        if record is not None:
+            end_connection(record, Cause.CLOSED_BY_ADMIN)
+        return record is not None
+
+    def drain(self, bound: str, address: str, on: bool) -> bool:
+        """Give (or no longer give) the endpoint weight 0 in every router that knows it; False if none does."""
+        return any([router.drain(bound, address, on) for router in self.routers.values()])
+
+    # Inside
+
+    def _sweep(self) -> None:
+        while True:
+            gevent.sleep(SWEEP_INTERVAL_SECS)
+            self._running.sweep()
+
+    def _switch_access_log(self, config: AppConfig) -> None:
+        if config.access_log == self.config.access_log:
+            return
+        before, self.access_log = self.access_log, None
+        if config.access_log is not None:
+            self.access_log = AccessLog(config.access_log)
+        self._running.log_access = None if self.access_log is None else self.access_log.log
+        if before is not None:
+            before.close(1.0)
+
+    def _drain(self, grace_secs: float) -> None:
+        if self.config.admin.drain_delay_secs:
+            gevent.sleep(self.config.admin.drain_delay_secs)
+        with self._reload_lock:  # a reload under way is finished first; none begins any more
+            stop_listening(self.servers)
+            until = monotonic() + grace_secs
+            _log.info("stopping: %d connections open, %g s of grace", len(self.book.open), grace_secs)
+            if not self._wait_until_empty(until - QUIET_ENDS_SECS):
+                self._each_open_flow_ends_when_quiet()
+            if not self._wait_until_empty(until):
+                for record in list(self.book.open.values()):
+                    end_connection(record, Cause.SHUTDOWN, reset=True)
+                self._wait_until_empty(monotonic() + RESETS_SECS)
+
+    def _each_open_flow_ends_when_quiet(self) -> None:
+        for number, record in enumerate(list(self.book.open.values())):
+            if record.flow is not None:
+                record.flow.end_when_quiet(Cause.SHUTDOWN)
+            if number % SLICE == SLICE - 1:
+                gevent.sleep(0)
+
+    def _wait_until_empty(self, until: float) -> bool:
+        while self.book.open and monotonic() < until:
+            gevent.sleep(POLL_SECS)
+        return not self.book.open
+
+    def _close(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.kill()
+        self._running.close()
+        self._running.hosts.close()
+        if self.access_log is not None:
+            self.access_log.close(1.0)
+        self._admin.close()

@@ -1,0 +1,161 @@
+"""The command line: arguments in, exit status out, nothing else.
+
+0 is a clean stop; 1 a runtime failure or a stop by a second signal; 2 wrong usage or configuration.
+"""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import gevent
+
+from linkerd_tcp import __version__
+from linkerd_tcp.app import App
+from linkerd_tcp.backends import ExampleBackends
+from linkerd_tcp.config.app import AppConfig
+from linkerd_tcp.config.load import load_config, missing_files, not_built
+from linkerd_tcp.config.schema import json_schema
+from linkerd_tcp.errors import ConfigError, DtabError, LinkerdTcpError, StartError
+from linkerd_tcp.explain import check_namers, explain
+from linkerd_tcp.logs import configure
+from linkerd_tcp.naming.path import Path
+from linkerd_tcp.record import address_text
+
+OK, FAILED, WRONG = 0, 1, 2
+MOST_BACKENDS: Final = 100
+
+_log = logging.getLogger(__name__)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit status of `linkerd-tcp ARGUMENTS`; wrong usage is SystemExit(2), as argparse has it."""
+    options = _parser().parse_args(arguments)
+    if options.schema:
+        print(json.dumps(json_schema(), indent=2))
+        return OK
+    if options.demo:
+        print("linkerd-tcp: --demo is not built yet; `make run` shows balancing at once", file=sys.stderr)
+        return WRONG
+    if options.path is None:
+        _parser().error("which configuration file? (`-` is standard input)")
+    try:
+        config = _load(options.path)
+        if options.check:
+            return _check(config)
+        if options.explain is not None:
+            return explain(config, Path.read(options.explain), options.router)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return WRONG
+    except DtabError as error:
+        print(f"linkerd-tcp: --explain: {error}", file=sys.stderr)
+        return WRONG
+    return _serve(config, options.path, options.backends)
+
+
+def _serve(config: AppConfig, path: str, ports: tuple[int, int] | None) -> int:
+    logs = configure(os.environ)
+    backends = None
+    try:
+        if ports is not None:
+            backends = ExampleBackends(*ports)
+            backends.start()
+        app = App(config, lambda: _load_again(path), logs)
+        app.start()
+    except StartError as error:
+        logs.close(1.0)
+        print(f"linkerd-tcp: {error}", file=sys.stderr)
+        return FAILED
+    _announce(app, ports)
+    _handle_signals(app)
+    try:
+        app.run_until_stopped()
+    finally:
+        if backends is not None:
+            backends.close()
+        logs.close(1.0)
+    return OK
+
+
+def _load(path: str) -> AppConfig:
+    """A configuration that can be run; ConfigError with everything that is wrong, not there or not built yet."""
+    config = load_config(path)
+    problems = missing_files(config) + not_built(config)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _load_again(path: str) -> AppConfig:
+    if path == "-":
+        raise ConfigError(["-: standard input cannot be read a second time; start with a file name to be able to reload"])
+    return _load(path)
+
+
+def _check(config: AppConfig) -> int:
+    problems = check_namers(config)
+    print("\n".join(problems) if problems else "ok", file=sys.stderr if problems else sys.stdout)
+    return WRONG if problems else OK
+
+
+def _announce(app: App, ports: tuple[int, int] | None) -> None:
+    """A line for each address that answers; what a person or a test that used port 0 looks for."""
+    for server in app.servers:
+        print(f"serving {server.router.label} on {server.label}", flush=True)
+    if ports is not None:
+        print(f"example backends on 127.0.0.1:{ports[0]} to 127.0.0.1:{ports[1]}", flush=True)
+    print(f"admin on http://{address_text(app.admin_address)}/", flush=True)
+
+
+def _handle_signals(app: App) -> None:
+    def stop() -> None:
+        if app.stopping:
+            app.abort()
+        app.shutdown()
+
+    def reload() -> None:
+        try:
+            app.reload()
+        except LinkerdTcpError as error:
+            _log.debug("the reload that SIGHUP asked for was refused: %s", error)  # App.reload has said it already
+
+    # The watchers live as long as the hub; each handler runs in a greenlet of its own, so it may block.
+    gevent.signal_handler(signal.SIGTERM, stop)
+    gevent.signal_handler(signal.SIGINT, stop)
+    gevent.signal_handler(signal.SIGHUP, reload)
+    gevent.signal_handler(signal.SIGUSR1, app.reopen_logs)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="linkerd-tcp",
+        description="A TCP load balancer and stream router, configured by one YAML or JSON file.",
+        epilog="Environment: LINKERD_TCP_LOG (e.g. linkerd_tcp=info,namers=debug), LINKERD_TCP_LOG_FORMAT (text or json). "
+        "Signals: TERM and INT drain and stop, HUP reloads the file, USR1 reopens log files.",
+    )
+    parser.add_argument("path", nargs="?", metavar="PATH", help="the configuration file; `-` is standard input")
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--check", action="store_true", help="load everything the file names, print all errors or `ok`, exit")
+    one.add_argument("--explain", metavar="NAME", help="print how NAME is resolved, step by step, down to live addresses")
+    one.add_argument("--schema", action="store_true", help="print the JSON Schema of the configuration file (no PATH)")
+    one.add_argument("--demo", action="store_true", help="a built-in configuration, backends and load (no PATH)")
+    parser.add_argument("--router", metavar="LABEL", help="with --explain: which router, where the file has several")
+    parser.add_argument(
+        "--backends", metavar="FIRST-LAST", type=_ports, help="also start example HTTP backends on these loopback ports"
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"linkerd-tcp {__version__}")
+    return parser
+
+
+def _ports(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    if not (first.isascii() and first.isdigit() and last.isascii() and last.isdigit()):
+        raise argparse.ArgumentTypeError("two ports are expected, as in 8081-8083")
+    if not 1 <= int(first) <= int(last) <= 65535 or int(last) - int(first) >= MOST_BACKENDS:
+        raise argparse.ArgumentTypeError(f"ports are 1 to 65535, the first not after the last, at most {MOST_BACKENDS} of them")
+    return int(first), int(last)

@@ -1,0 +1,117 @@
+"""`--explain` and the part of `--check` that needs namers: the naming half of the program, without serving."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any, Final
+
+import gevent
+
+from linkerd_tcp import registry
+from linkerd_tcp.config.app import AppConfig
+from linkerd_tcp.config.router import RouterConfig
+from linkerd_tcp.errors import ConfigError
+from linkerd_tcp.naming import nametree
+from linkerd_tcp.naming.addr import Addr, Bound, Failed, Pending
+from linkerd_tcp.naming.delegate import explain as lines_of
+from linkerd_tcp.naming.name import Binding, BoundName
+from linkerd_tcp.naming.namer import Namer, NamerContext
+from linkerd_tcp.naming.path import Path
+from linkerd_tcp.net.hosts import HostResolver
+
+SETTLE_SECS: Final = 10.0
+"""How long names that are looked up elsewhere may take to be known."""
+
+
+def explain(config: AppConfig, path: Path, label: str | None) -> int:
+    """Print the delegation of `path`; 0 if a new connection to it would have an address, else 1.
+
+    ConfigError when `label` is needed or is no router's.
+    """
+    router = _router(config, label)
+    with _namers(config) as (namers, utilities):
+        interpreter = router.interpreter.build(router.effective_dtab(config.namers), namers, utilities)
+        watch = interpreter.bind(path)
+        binding = _settled(watch)
+        print("\n".join(lines_of(interpreter.delegate(path))))
+        problem = _problem(binding)
+        print(f"{path}: {problem or 'a new connection would have an address'}", file=sys.stderr if problem else sys.stdout)
+        watch.close()
+        interpreter.close()
+    return 1 if problem else 0
+
+
+def check_namers(config: AppConfig) -> list[str]:
+    """Everything wrong with what the namers read, a printable line each."""
+    with _namers(config) as (namers, _):
+        return [problem for namer in namers if hasattr(namer, "check") for problem in namer.check()]
+
+
+@contextmanager
+def _namers(config: AppConfig) -> Iterator[tuple[list[Any], Namer]]:
+    hosts = HostResolver()
+    utilities = registry.load("utilities", "/$/")(hosts)
+    namers: list[Namer] = []
+    try:
+        for namer_config in config.namers:
+            namer = namer_config.build(NamerContext(hosts))
+            namers.append(namer)
+            namer.start()
+        yield namers, utilities
+    finally:
+        for namer in (*namers, utilities):
+            namer.close()
+        hosts.close()
+
+
+def _router(config: AppConfig, label: str | None) -> RouterConfig:
+    labels = ", ".join(router.label for router in config.routers)
+    if label is None and len(config.routers) > 1:
+        raise ConfigError([f"linkerd-tcp: --explain: the file has several routers ({labels}): say which with --router LABEL"])
+    for router in config.routers:
+        if label in (None, router.label):
+            return router
+    raise ConfigError([f"linkerd-tcp: --router {label}: there is no such router; the file has {labels}"])
+
+
+def _settled(watch: Any) -> Binding:
+    """The binding once it and every address of it is known, or as it is after SETTLE_SECS."""
+    until = monotonic() + SETTLE_SECS
+    while monotonic() < until:
+        binding: Binding = watch.value
+        names = [] if isinstance(binding, Pending | Failed) else list(nametree.leaves(binding))
+        if not isinstance(binding, Pending) and not any(isinstance(name.addr.value, Pending) for name in names):
+            break
+        gevent.sleep(0.01)
+    result: Binding = watch.value
+    return result
+
+
+def _problem(binding: Binding) -> str | None:
+    """Why a new connection might find no address; a branch that cannot be chosen does not matter."""
+    if isinstance(binding, Pending):
+        return f"not bound within {SETTLE_SECS:g} s"
+    if isinstance(binding, Failed):
+        return f"cannot be bound: {binding.cause}"
+    if isinstance(binding, nametree.Leaf):
+        return _addr_problem(binding.value)
+    if isinstance(binding, nametree.Union):
+        weighted = [branch for branch in binding.branches if branch.weight > 0] or list(binding.branches)
+        return next((problem for branch in weighted if (problem := _problem(branch.tree))), None)
+    if binding == nametree.FAIL:
+        return "the dtab says ! (fail)"
+    if binding == nametree.EMPTY:
+        return "the dtab says $ (empty): no endpoints"
+    return "not found: no dtab entry and no namer knows it"
+
+
+def _addr_problem(name: BoundName) -> str | None:
+    addr: Addr = name.addr.value
+    if isinstance(addr, Bound):
+        if not addr.addresses:
+            return f"{name.id} has no endpoints"
+        return None if any(address.weight > 0 for address in addr.addresses) else f"every endpoint of {name.id} has weight 0"
+    if isinstance(addr, Pending):
+        return f"the addresses of {name.id} were not known within {SETTLE_SECS:g} s"
+    return f"the addresses of {name.id} cannot be known: {addr.cause}" if isinstance(addr, Failed) else f"{name.id} is gone"

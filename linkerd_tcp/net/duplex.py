@@ -1,0 +1,422 @@
+"""Moving bytes both ways between two connected sockets until both sides are done.
+
+The connection's greenlet is parked in `Duplex.run`; while bytes stream, watcher callbacks in the hub move them
+through one shared buffer, so an idle connection owns no buffer and a wake-up costs no greenlet switch. Only what a
+slow reader did not take yet is kept, at most one buffer per direction, and nothing more is read for it meanwhile.
+
+How it ends:
+
+* FIN from one side is passed on once everything before it has been; the other direction goes on. FIN from both is
+  the normal end, and the cause says who was first.
+* A reset ends both: what had arrived before it is still delivered, then the other side is reset too, because a FIN
+  would make a truncated stream look complete. A side that had said FIN already has all it will get, so it is not reset.
+* A limit (idle, half-close, lifetime) or `abort` from outside.
+"""
+
+import errno
+import socket
+import struct
+from _socket import SO_LINGER, SOL_SOCKET
+from _socket import socket as Socket  # the C class: gevent's wrapper would make two watchers for each
+from dataclasses import dataclass
+from typing import Any, Final
+
+import greenlet
+from gevent.hub import get_hub
+
+from linkerd_tcp.errors import Cause
+from linkerd_tcp.net.unsent import unsent_bytes
+
+QUIET_SECS: Final = 0.05
+"""How long nothing must have moved before a connection may be ended at a quiet moment."""
+
+PARTING_SECS: Final = 1.0
+"""How long after our FINs both sides have to answer with theirs, before the sockets are closed regardless."""
+
+_READ: Final = 1
+_WRITE: Final = 2
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A stream's limits in seconds; None is never. `lifetime` is this stream's own, jitter already drawn."""
+
+    idle_secs: float | None = None
+    half_close_secs: float | None = None
+    lifetime_secs: float | None = None
+    lifetime_grace_secs: float = 30.0
+
+
+class Buffer:
+    """The memory that every stream reads into. Safe to share: it is empty again before a callback returns."""
+
+    __slots__ = ("memory", "view")
+
+    def __init__(self, size_bytes: int) -> None:
+        self.memory = bytearray(size_bytes)
+        self.view = memoryview(self.memory)
+
+
+class HalfDuplex:
+    """One direction: from `source` to `sink`. `bytes` have been read, all but `rest` have been written."""
+
+    __slots__ = (
+        "_duplex",
+        "_loop",
+        "_memory",
+        "_now",
+        "_reader",
+        "_recv_into",
+        "_send",
+        "_sink",
+        "_view",
+        "_writer",
+        "bytes",
+        "ended",
+        "last_at",
+        "rest",
+    )
+
+    def __init__(self, duplex: "Duplex", loop: Any, source: Socket, sink: Socket, buffer: Buffer) -> None:
+        self._duplex = duplex
+        self._loop = loop
+        self._now = loop.now
+        self._memory = buffer.memory
+        self._view = buffer.view
+        self._recv_into = source.recv_into
+        self._send = sink.send
+        self._sink = sink
+        self._reader = loop.io(source.fileno(), _READ)
+        self._writer: Any = None
+        self.bytes = 0
+        self.rest: memoryview | None = None
+        self.ended = False
+        """Nothing more will be read: FIN came and was passed on, or the sink is gone."""
+        self.last_at = 0.0
+
+    def start(self) -> None:
+        self._reader.start(self._readable)
+
+    def stop(self) -> None:
+        self._reader.stop()
+        self._reader.close()
+        if self._writer is not None:
+            self._writer.stop()
+            self._writer.close()
+
+    def _readable(self) -> None:
+        """One wake-up of the steady state: two system calls, no allocation but the slice."""
+        try:
+            size = self._recv_into(self._memory)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._duplex.source_failed(self, error)
+            return
+        if not size:
+            self._end_of_input()
+            return
+        self.last_at = self._now()
+        self.bytes += size
+        try:
+            sent = self._send(self._view[:size])
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._sink_failed(error)
+            return
+        if sent < size:
+            self._hold(memoryview(bytes(self._view[sent:size])))
+
+    def _hold(self, rest: memoryview) -> None:
+        """The sink is full: keep what it did not take and read nothing more until it has."""
+        self.rest = rest
+        self._reader.stop()
+        if self._writer is None:
+            self._writer = self._loop.io(self._sink.fileno(), _WRITE)
+        self._writer.start(self._writable)
+
+    def _writable(self) -> None:
+        assert self.rest is not None
+        try:
+            sent = self._send(self.rest)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._sink_failed(error)
+            return
+        self.last_at = self._now()
+        if sent < len(self.rest):
+            self.rest = self.rest[sent:]
+            return
+        self.rest = None
+        self._writer.stop()
+        self._reader.start(self._readable)
+
+    def _end_of_input(self) -> None:
+        # Reading stops while something is held back, so at FIN everything before it has been written.
+        self._reader.stop()
+        self.ended = True
+        self.last_at = self._now()
+        self._duplex.source_ended(self)
+
+    def pass_end_on(self) -> None:
+        """FIN to the sink; raises OSError when it is gone."""
+        self._sink.shutdown(socket.SHUT_WR)
+
+    def _sink_failed(self, error: OSError) -> None:
+        """The sink takes no more; what it sent before may still wait to be delivered the other way."""
+        self.rest = None
+        self._reader.stop()
+        if self._writer is not None:
+            self._writer.stop()
+        self.ended = True
+        self._duplex.sink_failed(self, error)
+
+    def start_discarding(self) -> None:
+        """After our FINs: read to the end, so that closing causes no reset."""
+        if not self.ended:
+            self._reader.stop()
+            self._reader.start(self._discard)
+
+    def _discard(self) -> None:
+        try:
+            size = self._recv_into(self._memory)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            size = 0
+        if not size:
+            self._reader.stop()
+            self.ended = True
+            self._duplex.parted()
+
+
+class Duplex:
+    """Both directions of one connection; see the module. `run` it once, in the greenlet that owns it."""
+
+    __slots__ = (
+        "_dst",
+        "_expired",
+        "_greenlet",
+        "_hub",
+        "_limits",
+        "_loop",
+        "_parting",
+        "_src",
+        "_timer",
+        "cause",
+        "detail",
+        "ends_at",
+        "to_dst",
+        "to_src",
+    )
+
+    def __init__(self, src: Socket, dst: Socket, buffer: Buffer, limits: Limits) -> None:
+        self._hub = get_hub()
+        self._loop = loop = self._hub.loop
+        self._src = src
+        self._dst = dst
+        self._limits = limits
+        self.to_dst = HalfDuplex(self, loop, src, dst, buffer)
+        self.to_src = HalfDuplex(self, loop, dst, src, buffer)
+        self.cause: Cause | None = None
+        """Why it ends; set at the first FIN, error or limit."""
+        self.detail: str | None = None
+        self.ends_at: float | None = None
+        """When it is due to be ended at a quiet moment (loop time, seconds): its lifetime, or a shutdown."""
+        self._expired = Cause.LIFETIME
+        self._parting = False
+        self._timer: Any = None
+        self._greenlet: greenlet.greenlet | None = None
+
+    @property
+    def rx_bytes(self) -> int:
+        return self.to_dst.bytes
+
+    @property
+    def tx_bytes(self) -> int:
+        return self.to_src.bytes
+
+    def run(self) -> Cause:
+        """Move bytes until it ends; the cause. The sockets are still open then, and their owner closes them."""
+        now = self._loop.now()
+        self.to_dst.last_at = self.to_src.last_at = now
+        if self._limits.lifetime_secs is not None:
+            self.ends_at = now + self._limits.lifetime_secs
+        self._greenlet = greenlet.getcurrent()
+        try:
+            self.to_src.start()
+            self.to_dst.start()
+            self._arm(now)
+            # Only _finish wakes this greenlet, once: it forgets the greenlet before it switches.
+            self._hub.switch()
+        finally:
+            self._greenlet = None
+            self.to_dst.stop()
+            self.to_src.stop()
+            if self._timer is not None:
+                self._timer.stop()
+                self._timer.close()
+        assert self.cause is not None
+        return self.cause
+
+    # What the halves report.
+
+    def source_ended(self, half: HalfDuplex) -> None:
+        """`half` read FIN, after everything before it was written."""
+        other = self.to_src if half is self.to_dst else self.to_dst
+        if self.cause is None:
+            self.cause = Cause.CLIENT_CLOSED if half is self.to_dst else Cause.ENDPOINT_CLOSED
+        if other.ended:
+            self._finish()
+            return
+        try:
+            half.pass_end_on()
+        except OSError as error:
+            self.sink_failed(half, error)
+            return
+        self._arm(self._loop.now())
+
+    def source_failed(self, half: HalfDuplex, error: OSError) -> None:
+        """`half`'s source is gone: reset, or dead. Its sink is told by a reset, unless it had FIN before."""
+        if self.cause in (None, Cause.CLIENT_CLOSED, Cause.ENDPOINT_CLOSED):
+            self.cause = _cause_of(error)
+            self.detail = f"{'client' if half is self.to_dst else 'endpoint'}: {error.strerror}"
+        if not half.ended:
+            _reset_when_closed(self._dst if half is self.to_dst else self._src)
+        self._finish()
+
+    def sink_failed(self, half: HalfDuplex, error: OSError) -> None:
+        """`half`'s sink takes no more. What it sent before that is delivered first: then its own half ends this,
+
+        with FIN if the sink had finished speaking (a server that replies and closes without reading on), else by reset.
+        """
+        other = self.to_src if half is self.to_dst else self.to_dst
+        if other.ended:
+            # It had said all it wanted and then went: an end, not a loss, for the side that listened.
+            self.cause = self.cause or _cause_of(error)
+            self._finish()
+        elif self.cause is None:
+            self.cause = _cause_of(error)
+            self.detail = f"{'endpoint' if half is self.to_dst else 'client'}: {error.strerror}"
+
+    def parted(self) -> None:
+        if self.to_dst.ended and self.to_src.ended:
+            self._finish()
+
+    # Ends that come from here.
+
+    def abort(self, cause: Cause, *, reset: bool = False) -> None:
+        """End it now: both sockets are closed, or reset. Harmless when it has ended."""
+        if self._greenlet is not None:
+            self.cause = cause
+            if reset:
+                _reset_when_closed(self._src)
+                _reset_when_closed(self._dst)
+            self._finish()
+
+    def end_when_quiet(self, cause: Cause) -> None:
+        """From now on, end it with FIN as soon as it is quiet."""
+        if self._greenlet is not None and not self._parting:
+            self._expired = cause
+            self.ends_at = now = self._loop.now()
+            self._arm(now)
+
+    def is_quiet(self, now: float) -> bool:
+        """Nothing is under way: no byte held here or unsent in a socket, and none since 50 ms but towards the client."""
+        to_dst, to_src = self.to_dst, self.to_src
+        return (
+            to_dst.rest is None
+            and to_src.rest is None
+            and to_src.last_at >= to_dst.last_at
+            and now - to_src.last_at >= QUIET_SECS
+            and not unsent_bytes(self._src)
+            and not unsent_bytes(self._dst)
+        )
+
+    def _part(self, cause: Cause) -> None:
+        """FIN to both sides, then read what they still say to its end: a clean end, and no reset."""
+        self.cause = cause
+        self._parting = True
+        for half in (self.to_dst, self.to_src):
+            try:
+                half.pass_end_on()
+            except OSError:
+                half.ended = True  # gone already: nothing of it is waited for
+            half.start_discarding()
+        self._arm(self._loop.now())
+        self.parted()
+
+    def _finish(self) -> None:
+        parked, self._greenlet = self._greenlet, None
+        if parked is None:
+            return
+        if parked is greenlet.getcurrent():
+            raise RuntimeError("a duplex was ended by the greenlet that runs it")
+        if self.cause is None:
+            self.cause = Cause.OTHER
+        if greenlet.getcurrent() is self._hub:
+            parked.switch()
+        else:
+            self._loop.run_callback(parked.switch)
+
+    # The one timer: idle, half-close and lifetime, whichever is due first.
+
+    def _arm(self, now: float) -> None:
+        due = self._due(now)
+        if due is None:
+            return
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+        self._timer = self._loop.timer(max(due - now, 0.001))
+        self._timer.start(self._check)
+
+    def _silence_limit(self) -> tuple[float | None, Cause]:
+        if self.to_dst.ended or self.to_src.ended:
+            return self._limits.half_close_secs, Cause.HALF_CLOSE
+        return self._limits.idle_secs, Cause.IDLE
+
+    def _due(self, now: float) -> float | None:
+        """When `_check` must look again, loop time; bytes only move this later, so it need not hear of them."""
+        if self._parting:
+            return now + PARTING_SECS
+        last_at = max(self.to_dst.last_at, self.to_src.last_at)
+        silence, _ = self._silence_limit()
+        due = None if silence is None else last_at + silence
+        if self.ends_at is not None:
+            ends = self.ends_at if now < self.ends_at else now + QUIET_SECS
+            due = ends if due is None else min(due, ends)
+        return due
+
+    def _check(self) -> None:
+        now = self._loop.now()
+        silence, cause = self._silence_limit()
+        if self._parting:
+            self._finish()
+        elif silence is not None and now >= max(self.to_dst.last_at, self.to_src.last_at) + silence:
+            self.cause = cause
+            self._finish()
+        elif self.ends_at is not None and now >= self.ends_at and self.is_quiet(now):
+            self._part(self._expired)
+        elif self.ends_at is not None and now >= self.ends_at + self._limits.lifetime_grace_secs:
+            self.cause = self._expired
+            self._finish()
+        else:
+            self._arm(now)
+
+
+def _reset_when_closed(sock: Socket) -> None:
+    """Closing `sock` will send RST and drop what is unsent."""
+    sock.setsockopt(SOL_SOCKET, SO_LINGER, _RESET_ON_CLOSE)
+
+
+def _cause_of(error: OSError) -> Cause:
+    if error.errno in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN):
+        return Cause.RESET
+    # Keepalive or TCP_USER_TIMEOUT gave the peer up.
+    if error.errno in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH):
+        return Cause.TIMEOUT
+    return Cause.OTHER

@@ -1,0 +1,23 @@
+"""How much of what was sent has not reached the peer yet."""
+
+import array
+import fcntl
+import sys
+import termios
+from _socket import SOL_SOCKET
+from _socket import socket as Socket
+
+_SO_NWRITE = 0x1024
+"""macOS' getsockopt of the same meaning."""
+
+
+def unsent_bytes(sock: Socket) -> int:
+    """Bytes in the socket's send queue that the peer has not acknowledged (tcp(7), SIOCOUTQ); 0 where it cannot be asked."""
+    try:
+        if sys.platform == "darwin":
+            return sock.getsockopt(SOL_SOCKET, _SO_NWRITE)
+        queued = array.array("i", [0])
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, queued)
+        return queued[0]
+    except OSError:
+        return 0

@@ -1,0 +1,327 @@
+"""The binder: from a path to a live tree of bound names, to one branch of it, to a balancer.
+
+A `Route` is a path with its binding, watched for as long as it is kept: a change of the dtab or of a namer is
+applied when it comes, with or without traffic. Routes that are bound live in a cache of limited size and age; those
+that are not (nothing of that name, or not known yet) live in a small one of their own for a second, so that strangers'
+names take no slot from real ones.
+"""
+
+import logging
+import random
+from _socket import socket as Socket
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any, Final
+
+from gevent.event import Event
+
+from linkerd_tcp.balancers.balancer import Balancer
+from linkerd_tcp.balancers.endpoints import Endpoint
+from linkerd_tcp.config.client import ClientSettings
+from linkerd_tcp.config.router import RouterConfig
+from linkerd_tcp.errors import Cause, ConnectionFailed
+from linkerd_tcp.figures import RouterFigures, count
+from linkerd_tcp.naming import nametree
+from linkerd_tcp.naming.addr import PENDING, Failed, Pending
+from linkerd_tcp.naming.delegate import to_json
+from linkerd_tcp.naming.name import Binding, BoundName
+from linkerd_tcp.naming.namer import Interpreter
+from linkerd_tcp.naming.path import Path
+from linkerd_tcp.record import Record
+
+UNBOUND_ROUTES: Final = 1_000
+UNBOUND_TTL_SECS: Final = 1.0
+EXPLAIN_INTERVAL_SECS: Final = 0.01
+"""At most a hundred failures a second are explained: a flood of them must not cost more than serving would."""
+
+_log = logging.getLogger(__name__)
+
+BalancerKey = tuple[Path, ClientSettings]
+
+
+class Connection:
+    """An open socket to an endpoint that counts it as load until `close`."""
+
+    __slots__ = ("_balancer", "_endpoint", "sock")
+
+    def __init__(self, sock: Socket, balancer: Balancer, endpoint: Endpoint) -> None:
+        self.sock = sock
+        self._balancer = balancer
+        self._endpoint = endpoint
+
+    def close(self) -> None:
+        self.sock.close()
+        self._balancer.release(self._endpoint)
+
+
+class Route:
+    """One path and where it leads now. `tree` is the last good binding; `balancers` has one for each of its leaves."""
+
+    __slots__ = (
+        "_router",
+        "_stop",
+        "_watch",
+        "balancers",
+        "changed",
+        "closed",
+        "path",
+        "single",
+        "tree",
+        "used_at",
+        "waiters",
+    )
+
+    def __init__(self, router: "Router", path: Path, interpreter: Interpreter) -> None:
+        self._router = router
+        self.path = path
+        self.tree: Binding = PENDING
+        self.single: Balancer | None = None
+        """The balancer, where there is no choice."""
+        self.balancers: dict[BoundName, Balancer] = {}
+        self.changed = Event()
+        self.used_at = monotonic()
+        self.waiters = 0
+        self.closed = False
+        self._open(interpreter)
+
+    def _open(self, interpreter: Interpreter) -> None:
+        self._watch = interpreter.bind(self.path)
+        self._stop = self._watch.observe(self._update)
+        self._update(self._watch.value)
+
+    @property
+    def is_bound(self) -> bool:
+        return bool(self.balancers)
+
+    @property
+    def is_busy(self) -> bool:
+        return self.waiters > 0 or any(not balancer.idle for balancer in self.balancers.values())
+
+    def _update(self, binding: Binding) -> None:
+        """Last good wins: what was known stays while the new answer is unknown or an error."""
+        if isinstance(binding, Pending | Failed) and not isinstance(self.tree, Pending | Failed):
+            if isinstance(binding, Failed):
+                _log.warning("%s keeps its last good binding: %s", self.path, binding.cause)
+            return
+        self.tree = binding
+        names = [] if isinstance(binding, Pending | Failed) else list(nametree.leaves(binding))
+        before = self.balancers
+        self.balancers = {name: self._router.acquire(self, name) for name in names}
+        self.single = self.balancers[names[0]] if isinstance(binding, nametree.Leaf) else None
+        kept = set(self.balancers.values())
+        for balancer in {*before.values()} - kept:
+            self._router.let_go(self, balancer)
+        self._router.settled(self)
+        # Everyone who waits looks at the tree anew; a fresh event, so that the next wait waits.
+        changed, self.changed = self.changed, Event()
+        changed.set()
+
+    def rebind(self, interpreter: Interpreter) -> None:
+        """Go on with another interpreter; the last good binding stays until the new one knows better."""
+        self._stop()
+        self._watch.close()
+        self._open(interpreter)
+
+    def close(self) -> None:
+        self._stop()
+        self._watch.close()
+        for balancer in set(self.balancers.values()):
+            self._router.let_go(self, balancer)
+        self.balancers = {}
+        self.single = None
+        self.closed = True
+        self.changed.set()
+
+
+class _Shared:
+    """A balancer and the routes that lead to it, each with its own live addresses of the same name."""
+
+    __slots__ = ("balancer", "names")
+
+    def __init__(self, balancer: Balancer) -> None:
+        self.balancer = balancer
+        self.names: dict[Route, BoundName] = {}
+
+
+class Router:
+    """See the module. `connect` is called from connections' greenlets, everything else from wherever."""
+
+    def __init__(self, config: RouterConfig, interpreter: Interpreter, rng: random.Random | None = None) -> None:
+        self.config = config
+        self.label = config.label
+        self.figures = RouterFigures()
+        self.interpreter = interpreter
+        self._random = rng or random.Random()
+        self._bound: dict[Path, Route] = {}
+        self._unbound: dict[Path, Route] = {}
+        self._balancers: dict[BalancerKey, _Shared] = {}
+        self._keys: dict[Balancer, BalancerKey] = {}
+        self._explained_at = 0.0
+        self._drained: set[tuple[str, str]] = set()
+        """(bound name, address) that take no new connections until said otherwise."""
+
+    def connect(self, path: Path, record: Record, until: float) -> Connection:
+        """A connection to an endpoint of `path`, by `until` (time.monotonic seconds).
+
+        Raises ConnectionFailed with the cause and words for the record, which also gets the delegation then.
+        """
+        route = self._bound.get(path)
+        if route is not None:
+            self.figures.found += 1
+        else:
+            route = self._find_or_bind(path)
+        route.used_at = record.clock
+        binding_until = min(until, record.clock + self.config.binding_timeout_ms / 1000)
+        try:
+            balancer = route.single or self._choose(route, binding_until)
+            record.bound = balancer.bound
+            sock, endpoint = balancer.connect(record, until, binding_until)
+        except ConnectionFailed as failure:
+            if record.bound is None:
+                count(self.figures.errors, failure.cause)
+            record.explanation = self._explain(path)
+            raise
+        record.endpoint = endpoint.text
+        return Connection(sock, balancer, endpoint)
+
+    def routes(self) -> Iterator[Route]:
+        """Every route that is kept now, the bound ones first."""
+        yield from list(self._bound.values())
+        yield from list(self._unbound.values())
+
+    def balancers(self) -> list[Balancer]:
+        """Every balancer, also those no route leads to any more that still have connections."""
+        return [shared.balancer for shared in self._balancers.values()]
+
+    def drain(self, bound: str, address: str, on: bool) -> bool:
+        """Give the endpoint weight 0, or its own weight again; False if no balancer here has it."""
+        known = [balancer for balancer in self.balancers() if str(balancer.bound) == bound]
+        done = [balancer.drain(address) if on else balancer.undrain(address) for balancer in known]
+        if any(done):
+            (self._drained.add if on else self._drained.discard)((bound, address))
+        return any(done)
+
+    def switch(self, config: RouterConfig, interpreter: Interpreter) -> None:
+        """Go on with another configuration. Open and waiting connections are not touched."""
+        old, self.interpreter, self.config = self.interpreter, interpreter, config
+        for route in list(self.routes()):
+            route.rebind(interpreter)
+        old.close()
+
+    def sweep(self) -> None:
+        """Evict what has been idle for its time; to be called every second or so."""
+        now = monotonic()
+        for route in list(self._unbound.values()):
+            if not route.waiters and now - route.used_at > UNBOUND_TTL_SECS:
+                self._evict(route)
+        ttl = self.config.binding_cache.idle_ttl_secs
+        for route in list(self._bound.values()):
+            if now - route.used_at > ttl and not route.is_busy:
+                self._evict(route)
+        for shared in list(self._balancers.values()):
+            self._drop_if_unused(shared)
+
+    def close(self) -> None:
+        for route in list(self.routes()):
+            self._evict(route)
+        for shared in list(self._balancers.values()):
+            shared.balancer.close()
+        self._balancers.clear()
+        self.interpreter.close()
+
+    # Routes
+
+    def _find_or_bind(self, path: Path) -> Route:
+        route = self._unbound.get(path)
+        if route is not None:
+            self.figures.found += 1
+            return route
+        self.figures.created += 1
+        return Route(self, path, self.interpreter)
+
+    def settled(self, route: Route) -> None:
+        """Keep `route` where it belongs now: its binding has changed."""
+        here, there = (self._bound, self._unbound) if route.is_bound else (self._unbound, self._bound)
+        there.pop(route.path, None)
+        if route.path not in here:
+            most = self.config.binding_cache.paths if route.is_bound else UNBOUND_ROUTES
+            if len(here) >= most:
+                self._evict(min(here.values(), key=lambda kept: (kept.is_busy, kept.used_at)))
+            here[route.path] = route
+
+    def _evict(self, route: Route) -> None:
+        for kept in (self._bound, self._unbound):
+            if kept.get(route.path) is route:
+                del kept[route.path]
+        route.close()
+
+    def _choose(self, route: Route, until: float) -> Balancer:
+        """The balancer of one branch, by weight; waits while the binding is not known."""
+        while isinstance(route.tree, Pending):
+            self._wait(route, until)
+            if route.closed:  # evicted between its change and this greenlet's turn
+                route = self._find_or_bind(route.path)
+        if isinstance(route.tree, Failed):
+            raise ConnectionFailed(Cause.BINDING, f"{route.path} cannot be bound: {route.tree.cause}")
+        chosen = nametree.choose(route.tree, self._random.random)
+        if isinstance(chosen, nametree.Leaf):
+            return route.balancers[chosen.value]
+        raise _unbound_error(route.path, chosen)
+
+    def _wait(self, route: Route, until: float) -> None:
+        route.waiters += 1
+        try:
+            if not route.changed.wait(max(until - monotonic(), 0)):
+                raise ConnectionFailed(
+                    Cause.PENDING, f"{route.path} was not bound in time; /namers.json says what its namer waits for"
+                )
+        finally:
+            route.waiters -= 1
+
+    def _explain(self, path: Path) -> Any:
+        now = monotonic()
+        if now - self._explained_at < EXPLAIN_INTERVAL_SECS:
+            return None
+        self._explained_at = now
+        return to_json(self.interpreter.delegate(path))
+
+    # Balancers, shared by every route that leads to the same name with the same settings
+
+    def acquire(self, route: Route, name: BoundName) -> Balancer:
+        key = (name.id, self.config.client.settings_for(route.path, name.id))
+        shared = self._balancers.get(key)
+        if shared is None:
+            shared = self._balancers[key] = _Shared(Balancer(name.id, name.addr, key[1], self._random))
+            self._keys[shared.balancer] = key
+            for bound, address in self._drained:
+                if bound == str(name.id):
+                    shared.balancer.drain(address)
+        else:
+            # The watch it follows may be one that this route has just closed.
+            shared.balancer.follow(name.addr)
+        shared.names[route] = name
+        return shared.balancer
+
+    def let_go(self, route: Route, balancer: Balancer) -> None:
+        shared = self._balancers[self._keys[balancer]]
+        shared.names.pop(route, None)
+        # The addresses it followed may have been this route's, whose watch ends: follow another's.
+        if shared.names:
+            balancer.follow(next(iter(shared.names.values())).addr)
+        else:
+            self._drop_if_unused(shared)
+
+    def _drop_if_unused(self, shared: _Shared) -> None:
+        if not shared.names and shared.balancer.idle:
+            del self._balancers[self._keys.pop(shared.balancer)]
+            shared.balancer.close()
+
+
+def _unbound_error(path: Path, tree: Any) -> ConnectionFailed:
+    if tree == nametree.FAIL:
+        return ConnectionFailed(Cause.BINDING, f"{path} leads to ! (fail) in the dtab")
+    if tree == nametree.EMPTY:
+        return ConnectionFailed(Cause.NO_ENDPOINT, f"{path} leads to $ (empty) in the dtab: it has no endpoints")
+    return ConnectionFailed(
+        Cause.NOT_FOUND, f"{path} is not found: no dtab entry and no namer knows it; see /delegator.json?path={path}"
+    )

@@ -1,0 +1,184 @@
+"""One listener, and the story of each connection that it accepts."""
+
+import random
+from _socket import socket as Socket
+from collections.abc import Callable
+from dataclasses import replace
+from time import monotonic
+from typing import Any, Final, Protocol
+
+import gevent
+import greenlet
+from gevent.event import AsyncResult
+from gevent.hub import get_hub
+
+from linkerd_tcp.config.server import ServerConfig
+from linkerd_tcp.envelope import Envelope
+from linkerd_tcp.errors import Cause, ConnectionFailed
+from linkerd_tcp.figures import ServerFigures, count
+from linkerd_tcp.identifiers.static import StaticIdentifierConfig
+from linkerd_tcp.naming.path import Path
+from linkerd_tcp.net.crew import Crew
+from linkerd_tcp.net.descriptors import Capacity
+from linkerd_tcp.net.duplex import Buffer, Duplex, Limits
+from linkerd_tcp.net.listener import Acceptor
+from linkerd_tcp.record import Book, Record, address_text
+from linkerd_tcp.router import Router
+
+QUEUE_LINGER_SECS: Final = 0.2
+"""How long an ending listener waits for handshakes that are under way, so that they are served too."""
+
+
+class Identifier(Protocol):
+    """Turns an envelope into a destination path; raises ConnectionFailed (cause identify) when it finds none."""
+
+    def identify(self, envelope: Envelope) -> Path: ...
+
+
+class Server:
+    """A listener of a router. It pauses at its limits and never accepts what it cannot serve."""
+
+    def __init__(
+        self, config: ServerConfig, router: Router, listening: Socket, book: Book, capacity: Capacity, buffer: Buffer
+    ) -> None:
+        self.local: tuple[str, int] = listening.getsockname()[:2]
+        self.label = address_text(self.local)
+        self.figures = ServerFigures()
+        self.log_access: Callable[[Record], None] | None = None
+        self._book = book
+        self._capacity = capacity
+        self._buffer = buffer
+        self._crew = Crew(self._serve)
+        self._acceptor = Acceptor(listening, self._accepted)
+        self._wanted = False
+        self._configure(config, router)
+
+    def start(self) -> None:
+        self._wanted = True
+        self._accept_again()
+
+    def reconfigure(self, config: ServerConfig, router: Router) -> None:
+        """What connections accepted from now on get; those that are open keep what they began with."""
+        self._configure(config, router)
+        self._accept_again()
+
+    def _configure(self, config: ServerConfig, router: Router) -> None:
+        self.config = config
+        self.router = router
+        identifier = config.identifier or StaticIdentifierConfig(path=config.dst_name)
+        self._identifier: Identifier = identifier.build()
+        self._connect_secs = config.connect_timeout_ms / 1000
+        self._limits = Limits(
+            idle_secs=config.idle_timeout_ms / 1000 or None,
+            half_close_secs=config.half_close_timeout_ms / 1000 or None,
+            lifetime_grace_secs=config.connection_lifetime_grace_secs,
+        )
+
+    def stop_listening(self) -> None:
+        """Serve whoever waits in the listen queue, then close the listener. Open connections go on.
+
+        Blocks the calling greenlet, about QUEUE_LINGER_SECS. The queue is taken whole whatever the limits say:
+        nobody would ever serve it otherwise, and it is no longer than the backlog.
+        """
+        self._wanted = False
+        self._acceptor.pause()
+        self._acceptor.refuse_new()
+        until = monotonic() + QUEUE_LINGER_SECS
+        while self._accept_waiting() or monotonic() < until:
+            gevent.sleep(0.01)
+        self._acceptor.close()
+        self._crew.close()
+
+    def _accept_waiting(self) -> bool:
+        """In the hub, where a connection's greenlet may be started."""
+        done: AsyncResult[bool] = AsyncResult()
+        get_hub().loop.run_callback(lambda: done.set(self._acceptor.accept_waiting()))
+        return bool(done.get())
+
+    def _accept_again(self) -> None:
+        """Accept after a pause, as far as the limits allow."""
+        if not self._wanted or self.figures.active >= self.config.max_concurrency:
+            return
+        if self._capacity.full:
+            self._capacity.when_free(self._accept_again)
+        else:
+            self._acceptor.resume()
+
+    def _accepted(self, client: Socket, peer: Any) -> None:
+        self._capacity.take()
+        figures = self.figures
+        figures.accepts += 1
+        self._crew.start((client, peer[:2]))
+        if self._capacity.full or figures.accepts - figures.closes >= self.config.max_concurrency:
+            self._acceptor.pause()
+            self._accept_again()
+
+    def _serve(self, accepted: tuple[Socket, tuple[str, int]]) -> None:
+        """The story of one connection, from accept to close: identify, bind, pick and connect, stream, close.
+
+        Whatever stops it on the way is one cause in its record; all it held is given back at the end, in one place.
+        """
+        client, source = accepted
+        record = self._book.begin(self.router.label, self.label, source)
+        record.task = greenlet.getcurrent()
+        upstream = None
+        try:
+            envelope = Envelope(source, self.local, record.clock + self._connect_secs)
+            record.path = self._identifier.identify(envelope)
+            upstream = self.router.connect(record.path, record, envelope.deadline)
+            record.step("connected")
+            connected_at = monotonic()
+            self.figures.connect_latency.observe(connected_at - record.clock)
+            try:
+                duplex = record.flow = Duplex(client, upstream.sock, self._buffer, self._draw_limits())
+                record.end(duplex.run(), duplex.detail)
+            finally:
+                self.figures.stream_duration.observe(monotonic() - connected_at)
+        except ConnectionFailed as failure:
+            record.end(failure.cause, str(failure))
+            if upstream is None:
+                count(self.figures.connect_failures, failure.cause)
+        finally:
+            client.close()
+            if upstream is not None:
+                upstream.close()
+            self._close(record)
+
+    def _draw_limits(self) -> Limits:
+        """This connection's limits: lifetimes are spread, or all that began together would end together."""
+        lifetime_secs = self.config.connection_lifetime_secs
+        if lifetime_secs is None:
+            return self._limits
+        jitter = self.config.connection_lifetime_jitter
+        return replace(self._limits, lifetime_secs=lifetime_secs * random.uniform(1 - jitter, 1))
+
+    def _close(self, record: Record) -> None:
+        if record.cause is None:
+            record.end(Cause.OTHER, "its greenlet failed; the log has the traceback")
+        self._book.end(record)
+        figures = self.figures
+        figures.closes += 1
+        figures.rx_bytes += record.rx_bytes
+        figures.tx_bytes += record.tx_bytes
+        assert record.cause is not None
+        if record.cause.is_failure:
+            count(figures.failures, record.cause)
+        self._capacity.give_back()
+        if self._acceptor.paused:
+            self._accept_again()
+        if self.log_access is not None:
+            self.log_access(record)
+
+
+def end_connection(record: Record, cause: Cause, *, reset: bool = False) -> None:
+    """End an open connection from outside, in whatever stage it is; harmless when it has ended."""
+    get_hub().loop.run_callback(_end_in_hub, record, cause, reset)
+
+
+def _end_in_hub(record: Record, cause: Cause, reset: bool) -> None:
+    # Looked at only here: since end_connection was called it may have gone on to stream, or ended, and its greenlet
+    # may serve another connection by now.
+    if record.flow is not None:
+        record.flow.abort(cause, reset=reset)
+    elif record.task is not None:
+        record.task.throw(ConnectionFailed(cause, "ended while it was being connected"))

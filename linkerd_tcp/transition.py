@@ -1,0 +1,211 @@
+"""From what runs now to what a configuration says: at start from nothing, at a reload from before.
+
+`Transition` prepares everything that can fail (namers, interpreters, listeners) and touches nothing that runs;
+`switch` then changes over, which cannot fail, or `undo` throws the preparations away. So a reload is applied whole
+or not at all, and no open or waiting connection notices: a server that stays on its ip:port keeps its socket with
+the queue of connections in it, a removed one serves its queue to the end.
+"""
+
+import logging
+from _socket import socket as Socket
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import gevent
+
+from linkerd_tcp import registry
+from linkerd_tcp.config.app import AppConfig
+from linkerd_tcp.config.router import RouterConfig
+from linkerd_tcp.config.server import ServerConfig
+from linkerd_tcp.naming.namer import Interpreter, Namer, NamerContext
+from linkerd_tcp.naming.path import Path
+from linkerd_tcp.net.descriptors import Capacity
+from linkerd_tcp.net.duplex import Buffer
+from linkerd_tcp.net.hosts import HostResolver
+from linkerd_tcp.net.listener import bind
+from linkerd_tcp.record import Book, Record, address_text
+from linkerd_tcp.router import Router
+from linkerd_tcp.server import Server
+
+_log = logging.getLogger(__name__)
+
+
+class ServerKey(NamedTuple):
+    """What makes a server the same one after a reload: its address; for port 0 also which of its router's it is."""
+
+    ip: str
+    port: int
+    router: str = ""
+    nth: int = 0
+
+
+class Running:
+    """What runs now, and what all of it shares."""
+
+    def __init__(self, hosts: HostResolver, capacity: Capacity, buffer: Buffer, book: Book) -> None:
+        self.hosts = hosts
+        self.capacity = capacity
+        self.buffer = buffer
+        self.book = book
+        self.utilities: Namer = registry.load("utilities", "/$/")(hosts)
+        self.log_access: Callable[[Record], None] | None = None
+        self.namer_configs: dict[Path, Any] = {}
+        self.namers: dict[Path, Namer] = {}
+        self.routers: dict[str, Router] = {}
+        self.servers: dict[ServerKey, Server] = {}
+        self.leaving: list[Router] = []
+        """Routers that no file names any more, until their last connection has ended."""
+
+    def sweep(self) -> None:
+        """Evict what is idle; see Router.sweep."""
+        for router in self.routers.values():
+            router.sweep()
+        for router in list(self.leaving):
+            if not any(record.router == router.label for record in self.book.open.values()):
+                self.leaving.remove(router)
+                router.close()
+
+    def close(self) -> None:
+        """End the routers and namers; the servers have stopped before."""
+        for router in (*self.routers.values(), *self.leaving):
+            router.close()
+        for namer in self.namers.values():
+            namer.close()
+        self.utilities.close()
+
+
+class Transition:
+    """See the module. Building one raises StartError, with nothing left behind, where the system refuses something."""
+
+    def __init__(self, running: Running, config: AppConfig) -> None:
+        self._running = running
+        self._config = config
+        self._made: list[Any] = []
+        self._namers: dict[Path, Namer] = {}
+        self._interpreters: dict[str, Interpreter] = {}
+        self._listeners: dict[ServerKey, Socket] = {}
+        self.changes: list[str] = []
+        """What `switch` changes, a line each, for people."""
+        try:
+            self._prepare()
+        except BaseException:
+            self.undo()
+            raise
+
+    def _prepare(self) -> None:
+        running, config = self._running, self._config
+        for namer_config in config.namers:
+            self._namers[namer_config.prefix] = self._keep_or_build(namer_config)
+        for router_config in config.routers:
+            dtab = router_config.effective_dtab(config.namers)
+            interpreter = router_config.interpreter.build(dtab, list(self._namers.values()), running.utilities)
+            self._interpreters[router_config.label] = self._remember(interpreter)
+        for key, at, _, server_config in _servers(config):
+            if key not in running.servers:
+                bound = bind(server_config.ip, server_config.port, server_config.socket_options.backlog, at)
+                self._listeners[key] = self._remember(bound)
+        self.changes = list(_changes(running, config))
+
+    def _keep_or_build(self, config: Any) -> Namer:
+        """A namer whose configuration is the same goes on, with all it knows."""
+        running = self._running
+        if running.namer_configs.get(config.prefix) == config:
+            return running.namers[config.prefix]
+        namer: Namer = self._remember(config.build(NamerContext(running.hosts)))
+        namer.start()
+        return namer
+
+    def _remember(self, made: Any) -> Any:
+        self._made.append(made)
+        return made
+
+    def undo(self) -> None:
+        for made in reversed(self._made):
+            made.close()
+        self._made.clear()
+
+    def switch(self) -> None:
+        """Change over. Blocks for as long as the queues of removed servers last, some tenths of a second."""
+        running, config = self._running, self._config
+        self._made.clear()
+        old_namers, running.namers = running.namers, self._namers
+        running.namer_configs = {namer_config.prefix: namer_config for namer_config in config.namers}
+        self._switch_routers()
+        for prefix, namer in old_namers.items():
+            if self._namers.get(prefix) is not namer:
+                namer.close()
+        self._switch_servers()
+
+    def _switch_routers(self) -> None:
+        running = self._running
+        before, running.routers = running.routers, {}
+        for config in self._config.routers:
+            router = before.pop(config.label, None)
+            if router is None:
+                router = Router(config, self._interpreters[config.label])
+            else:
+                router.switch(config, self._interpreters[config.label])
+            running.routers[config.label] = router
+        running.leaving.extend(before.values())
+
+    def _switch_servers(self) -> None:
+        running = self._running
+        before, running.servers = running.servers, {}
+        for key, _, router_config, config in _servers(self._config):
+            router = running.routers[router_config.label]
+            server = before.pop(key, None)
+            if server is None:
+                listening = self._listeners[key]
+                server = Server(config, router, listening, running.book, running.capacity, running.buffer)
+                server.start()
+            else:
+                server.reconfigure(config, router)
+            server.log_access = running.log_access
+            running.servers[key] = server
+        stop_listening(list(before.values()))
+
+
+def stop_listening(servers: Sequence[Server]) -> None:
+    """All of them at once; returns when every queue is empty and every listener closed."""
+    gevent.joinall([gevent.spawn(server.stop_listening) for server in servers], raise_error=True)
+
+
+def _servers(config: AppConfig) -> Iterator[tuple[ServerKey, str, RouterConfig, ServerConfig]]:
+    """Each server with its key, and where the file says its port."""
+    for r, router in enumerate(config.routers):
+        unnumbered = 0
+        for s, server in enumerate(router.servers):
+            key = ServerKey(server.ip, server.port)
+            if server.port == 0:
+                key = key._replace(router=router.label, nth=unnumbered)
+                unnumbered += 1
+            yield key, f"routers[{r}].servers[{s}].port", router, server
+
+
+def _changes(running: Running, config: AppConfig) -> Iterator[str]:
+    namers = {namer_config.prefix: namer_config for namer_config in config.namers}
+    yield from _differences("namer", {f"/#{at}": its for at, its in running.namer_configs.items()},
+                            {f"/#{at}": its for at, its in namers.items()})
+    routers = {label: router.config.model_copy(update={"servers": ()}) for label, router in running.routers.items()}
+    yield from _differences(
+        "router", routers, {new.label: new.model_copy(update={"servers": ()}) for new in config.routers}
+    )
+    yield from _differences(
+        "server",
+        {server.label: (server.router.label, server.config) for server in running.servers.values()},
+        {
+            running.servers[key].label if key in running.servers else address_text((new.ip, new.port)): (of.label, new)
+            for key, _, of, new in _servers(config)
+        },
+    )
+
+
+def _differences(what: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    for name in new:
+        if name not in old:
+            yield f"{what} {name} added"
+        elif old[name] != new[name]:
+            yield f"{what} {name} changed"
+    for name in old:
+        if name not in new:
+            yield f"{what} {name} removed"

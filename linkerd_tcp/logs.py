@@ -1,0 +1,276 @@
+"""What the process says: its log on standard error, and one line per ended connection in the access log.
+
+Both are written by a `LineWriter`, so neither a stopped terminal nor a full disk holds anything up. One record is
+one line: whatever a stranger sent is escaped, so no line can be forged and no terminal be told what to do.
+"""
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import gmtime, strftime, time
+from typing import Any, Final, Literal, TextIO
+
+from linkerd_tcp.net.lines import LineWriter, Reason
+from linkerd_tcp.record import Record, as_json
+
+TRACE: Final = 5
+OFF: Final = logging.CRITICAL + 10
+LEVELS: Final = {
+    "trace": TRACE,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+    "off": OFF,
+}
+_WORDS: Final = {**LEVELS, "all": TRACE, "warn": logging.WARNING, "fatal": logging.CRITICAL}
+_NAMES: Final = {number: word for word, number in LEVELS.items()}
+
+OURS: Final = ("linkerd_tcp", "namers")
+"""The loggers that a level with no name before it is for. Libraries are heard from `warning` on."""
+
+Format = Literal["text", "json"]
+
+
+def parse_level(word: str) -> int:
+    """The number of `debug`, `WARN`, `off`, ...; ValueError naming those that there are."""
+    level = _WORDS.get(word.strip().lower())
+    if level is None:
+        raise ValueError(f"{printable(word)!r} is no log level: {', '.join(LEVELS)}")
+    return level
+
+
+def parse_directives(text: str) -> tuple[dict[str, int], list[str]]:
+    """`info,namers=trace` -> ({"": 20, "namers": 5}, []): levels by logger ("": all of ours), and what is wrong.
+
+    The grammar is that of RUST_LOG: parts between commas, each `level`, `logger` (all it says) or `logger=level`;
+    `linkerd_tcp::balancer` is linkerd_tcp.balancer. The last of two for one logger counts.
+    """
+    levels: dict[str, int] = {}
+    complaints: list[str] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, word = (piece.strip() for piece in part.partition("="))
+        if not equals and name.lower() in _WORDS:
+            name, word = "", name
+        name = name.replace("::", ".")
+        if name and not all(piece.isidentifier() for piece in name.replace("-", "_").split(".")):
+            complaints.append(f"{printable(part)!r} is not understood: expected level, logger or logger=level")
+            continue
+        try:
+            levels[name] = parse_level(word) if word else TRACE
+        except ValueError as error:
+            complaints.append(str(error))
+    return levels, complaints
+
+
+def printable(text: str) -> str:
+    """`text` with all but visible characters and spaces escaped: control characters, line breaks, direction marks."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _utc(seconds: float) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(seconds)) + f".{int(seconds % 1 * 1000):03d}Z"
+
+
+def _as_text(at: float, level: int, logger: str, message: str) -> str:
+    return f"{_utc(at)} {_level_name(level).upper()} {printable(logger)} {printable(message)}"
+
+
+_encode: Final[Callable[[Any], str]] = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
+
+def _as_json(at: float, level: int, logger: str, message: str) -> str:
+    line = _encode({"time": _utc(at), "level": _level_name(level), "logger": logger, "message": message})
+    return line.replace("\x7f", "\\u007f")  # the one control character that JSON leaves as it is
+
+
+def _level_name(level: int) -> str:
+    return _NAMES.get(level) or str(level)
+
+
+class _Handler(logging.Handler):
+    """Hands records to the writer. It has no lock: the writer needs none, and a native thread may log too."""
+
+    def __init__(self, logs: "Logs") -> None:
+        super().__init__()
+        self._logs = logs
+        self._tracebacks = logging.Formatter()
+
+    def createLock(self) -> None:  # noqa: N802 - the name is logging's
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+            if record.exc_info:
+                message = f"{message}\n{self._tracebacks.formatException(record.exc_info)}"
+        except Exception as error:  # noqa: BLE001 - whatever an argument's __str__ raises; logging must not end a connection
+            message = f"{record.msg!r} could not be filled in: {error!r}"
+        self._logs.line(record.levelno, record.name, message, record.created)
+
+
+class _StandardError(io.TextIOBase):
+    """In the place of sys.stderr: what libraries and gevent's hub print there becomes log lines, and never blocks."""
+
+    def __init__(self, logs: "Logs") -> None:
+        self._logs = logs
+        self._begun = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        if len(self._begun) > 10_000:
+            lines, self._begun = [*lines, self._begun], ""
+        for line in filter(str.strip, lines):
+            self._logs.line(logging.ERROR, "stderr", line)
+        return len(text)
+
+
+class Logs:
+    """The process's log, from the moment it is made until `close`. `fd` is where it goes, standard error as a rule.
+
+    Of `environ`, LINKERD_TCP_LOG, or else RUST_LOG, gives the levels (`parse_directives`; info where nothing is said) and
+    LINKERD_TCP_LOG_FORMAT is text (default) or json. What is not understood in them is warned of and left out.
+    """
+
+    def __init__(self, environ: Mapping[str, str], *, fd: int = 2) -> None:
+        variable = "LINKERD_TCP_LOG" if "LINKERD_TCP_LOG" in environ else "RUST_LOG"
+        levels, complaints = parse_directives(environ.get(variable, ""))
+        form = environ.get("LINKERD_TCP_LOG_FORMAT") or "text"
+        self._form = _as_json if form == "json" else _as_text
+        self._writer = LineWriter("-", fd=fd, what="log", say=self._say_of_itself)
+        self._handler = _Handler(self)
+        self._stderr: TextIO | None = None
+        logging.addLevelName(TRACE, "TRACE")
+        root = logging.getLogger()
+        root.addHandler(self._handler)
+        root.setLevel(max(levels.get("", logging.INFO), logging.WARNING))
+        for name in OURS:
+            logging.getLogger(name).setLevel(levels.get("", logging.INFO))
+        for name in filter(None, levels):
+            logging.getLogger(name).setLevel(levels[name])
+        for complaint in complaints:
+            self.say(f"{variable}: {complaint}")
+        if form not in ("text", "json"):
+            self.say(f"LINKERD_TCP_LOG_FORMAT: {printable(form)!r} is neither text nor json; text is used")
+
+    @property
+    def dropped(self) -> Mapping[Reason, int]:
+        """Lines of the log itself that were lost, by reason."""
+        return self._writer.dropped
+
+    def line(self, level: int, logger: str, message: str, at: float | None = None) -> bool:
+        """Write one line, whatever the levels are; from any thread, without a lock. False if it was dropped."""
+        return self._writer.write(self._form(time() if at is None else at, level, logger, message))
+
+    def say(self, sentence: str) -> None:
+        """A warning about the process's own output; right as the `say` of any LineWriter."""
+        if logging.getLogger(OURS[0]).level < OFF:
+            self.line(logging.WARNING, __name__, sentence)
+
+    def capture_stderr(self) -> None:
+        """From here until `close`, what is printed on sys.stderr is logged; call it once start-up has had its say."""
+        if self._stderr is None:
+            self._stderr = sys.stderr
+            sys.stderr = _StandardError(self)
+
+    def levels(self) -> list[dict[str, str]]:
+        """[{"logger": "linkerd_tcp", "level": "info"}, ...]: every logger of ours, and root for libraries, sorted."""
+        known = logging.Logger.manager.loggerDict
+        ours = {
+            name for name, it in list(known.items()) if name.split(".")[0] in OURS and isinstance(it, logging.Logger)
+        }
+        return [
+            {"logger": name, "level": _level_name(logging.getLogger(name).getEffectiveLevel())}
+            for name in sorted({"root", *OURS, *ours})
+        ]
+
+    def set_level(self, logger: str, level: str) -> None:
+        """LookupError if there is no such logger (none is made: a stranger may ask), ValueError if no such level."""
+        if logger not in ("root", *OURS) and not isinstance(
+            logging.Logger.manager.loggerDict.get(logger), logging.Logger
+        ):
+            raise LookupError(f"there is no logger {printable(logger)!r}")
+        logging.getLogger(logger).setLevel(parse_level(level))
+
+    def close(self, timeout_secs: float = 1.0) -> bool:
+        """Write what waits and let go of logging and sys.stderr. False if not all could be written in time."""
+        if self._stderr is not None:
+            sys.stderr, self._stderr = self._stderr, None
+        logging.getLogger().removeHandler(self._handler)
+        return self._writer.close(timeout_secs)
+
+    def _say_of_itself(self, sentence: str) -> None:
+        if not self._writer.losing:  # that it cannot be written would itself only be lost
+            self.say(sentence)
+
+
+def configure(environ: Mapping[str, str]) -> Logs:
+    """The log of this process; call it once, before anything that logs."""
+    return Logs(environ)
+
+
+class AccessLog:
+    """One line per ended connection, appended to `path` ("-" is standard output).
+
+    json: the keys of a closed connection in /connections.json less the steps. text: the same facts as key=value.
+    StartError if `path` cannot be opened.
+    """
+
+    def __init__(self, path: str | Path, form: Format = "json", *, say: Callable[[str], None] | None = None) -> None:
+        self._writer = LineWriter(path, what="accessLog.path", say=say)
+        self._write = self._writer.write
+        self._form: Callable[[Record], str] = access_text if form == "text" else access_json
+
+    def log(self, record: Record) -> None:
+        """Hand over the line of `record`, whose figures are final; never blocks."""
+        self._write(self._form(record))
+
+    @property
+    def dropped(self) -> Mapping[Reason, int]:
+        """Lines lost, by reason."""
+        return self._writer.dropped
+
+    def reopen(self) -> None:
+        """Go on in a new file of the same name, after a rotation."""
+        self._writer.reopen()
+
+    def close(self, timeout_secs: float = 1.0) -> bool:
+        """Write what waits, for at most `timeout_secs`; False if that was not enough."""
+        return self._writer.close(timeout_secs)
+
+
+def access_json(record: Record) -> str:
+    """One line of JSON, ASCII only."""
+    return _encode(as_json(record, with_steps=False)).replace("\x7f", "\\u007f")
+
+
+def access_text(record: Record) -> str:
+    """`2025-01-31T12:00:00.000Z 0-1f router=default source=127.0.0.1:50112 ...`; what is not known is left out."""
+    shape = as_json(record, with_steps=False)
+    tried = [f"{it['endpoint']}:{it['error']}" for it in shape["attempts"] if it["error"] is not None]
+    facts = {
+        **{key: shape[key] for key in ("router", "server", "source", "path", "bound", "endpoint")},
+        "secs": shape["ageSecs"],
+        "rx": shape["rxBytes"],
+        "tx": shape["txBytes"],
+        "cause": shape["cause"],
+        "failed": ",".join(tried) or None,
+        "detail": shape["detail"],
+    }
+    words = [f"{key}={_value(str(value))}" for key, value in facts.items() if value is not None]
+    return " ".join([_utc(record.accepted_at), record.id, *words])
+
+
+def _value(text: str) -> str:
+    """As it is where that is plain, else as a JSON string."""
+    plain = text.isascii() and text.isprintable() and text and not any(one in text for one in ' "\\')
+    return text if plain else _encode(text)

@@ -48,11 +48,18 @@ class Var(Generic[T]):
 
     def set(self, value: T) -> None:
         """Tell every observer of `value`, unless it equals the last one or the watch is closed."""
-        if self.closed or value == self._value:
+        if value != self._value:
+            self.tell(value)
+
+    def tell(self, value: T) -> None:
+        """As `set`, though `value` may equal the last: equal bound names can lead to other live addresses."""
+        if self.closed:
             return
         self._value = value
         # A copy: an observer may end its own observation, or begin another, while it is being told.
         for callback in tuple(self._observers):
+            if self._value is not value:
+                return  # an observer set a newer value meanwhile, and everybody has been told that one
             if callback in self._observers:
                 callback(value)
 

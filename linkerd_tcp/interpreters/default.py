@@ -1,0 +1,127 @@
+"""The default interpreter: the router's dtab over the namers of the same file.
+
+A path that no dtab entry rewrites is looked up: below `/#` by the namers whose prefix it has, the last configured one
+first, the next if it says Neg; below `/$` by the utility names that are always there. A namer may answer with a path,
+which goes through the dtab again.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+from linkerd_tcp.config.model import Model
+from linkerd_tcp.interpreters.tracked import Read, Tracked
+from linkerd_tcp.naming.addr import Failed, Pending
+from linkerd_tcp.naming.bind import bind
+from linkerd_tcp.naming.delegate import DelegateTree, delegate
+from linkerd_tcp.naming.dtab import Dtab
+from linkerd_tcp.naming.name import Binding, Found
+from linkerd_tcp.naming.namer import Namer
+from linkerd_tcp.naming.nametree import NEG, NegTree, leaves
+from linkerd_tcp.naming.path import Path
+from linkerd_tcp.naming.watch import Watch
+
+_UTILITIES: Final = -1
+"""The place of the utility names among the namers, in keys."""
+
+
+class DefaultConfig(Model):
+    """`interpreter: {kind: default}`, and what a router gets that names no interpreter."""
+
+    kind: Literal["default"] = "default"
+
+    def build(self, dtab: Dtab, namers: Sequence[Namer], utilities: Namer) -> "DefaultInterpreter":
+        return DefaultInterpreter(dtab, namers, utilities)
+
+
+class DefaultInterpreter:
+    """Binds paths through `dtab`; the namers are others' to start and to close.
+
+    A binding is told anew at the moment the dtab or a namer's answer changes it, with or without traffic. The addresses
+    of a bound name stay live while the binding it came with is open and leads there, or led there last before it
+    became pending or failed.
+    """
+
+    kind = "default"
+
+    def __init__(self, dtab: Dtab, namers: Sequence[Namer], utilities: Namer) -> None:
+        self._dtab = dtab
+        self._namers = tuple(reversed(namers))
+        self._utilities = utilities
+        self._open: dict[Tracked[Any], None] = {}
+
+    @property
+    def dtab(self) -> Dtab:
+        return self._dtab
+
+    def set_dtab(self, dtab: Dtab) -> None:
+        """Go on with another dtab: every open binding is evaluated again."""
+        if dtab == self._dtab:
+            return
+        self._dtab = dtab
+        for tracked in tuple(self._open):
+            tracked.changed()
+
+    def bind(self, path: Path) -> Watch[Binding]:
+        def compute(read: Read) -> Binding:
+            return bind(self._dtab, path, lambda name: self._lookup(read, name))
+
+        return self._track(Tracked(compute, _is_tree, _same_binding, self._forget))
+
+    def delegation(self, path: Path, extra: Dtab | None = None) -> Watch[DelegateTree]:
+        """As `delegate`, live: for who waits until what is pending in it becomes known."""
+
+        def compute(read: Read) -> DelegateTree:
+            dtab = self._dtab + extra if extra else self._dtab
+            return delegate(dtab, path, lambda name: self._lookup(read, name))
+
+        return self._track(Tracked(compute, lambda _: True, DelegateTree.__eq__, self._forget))
+
+    def delegate(self, path: Path, extra: Dtab | None = None) -> DelegateTree:
+        """How `path` is resolved now. Nothing stays open: the addresses in it are those last known."""
+        watch = self.delegation(path, extra)
+        watch.close()
+        return watch.value
+
+    def close(self) -> None:
+        """Close every binding still open."""
+        for tracked in tuple(self._open):
+            tracked.close()
+
+    def _track(self, tracked: Tracked[Any]) -> Tracked[Any]:
+        self._open[tracked] = None
+        return tracked
+
+    def _forget(self, tracked: Tracked[Any]) -> None:
+        self._open.pop(tracked, None)
+
+    def _lookup(self, read: Read, path: Path) -> Found:
+        match path.take(1):
+            case ("$",):
+                return self._ask(read, _UTILITIES, self._utilities, path.drop(1))
+            case ("#",):
+                return self._ask_namers(read, path.drop(1))
+            case _:
+                return NEG
+
+    def _ask_namers(self, read: Read, path: Path) -> Found:
+        for place, namer in enumerate(self._namers):
+            if path.starts_with(namer.prefix):
+                found = self._ask(read, place, namer, path.drop(len(namer.prefix)))
+                if not isinstance(found, NegTree):
+                    return found
+        return NEG
+
+    def _ask(self, read: Read, place: int, namer: Namer, path: Path) -> Found:
+        return read((place, path), lambda: namer.lookup(path))
+
+
+def _is_tree(binding: Binding) -> bool:
+    return not isinstance(binding, Pending | Failed)
+
+
+def _same_binding(before: Binding, after: Binding) -> bool:
+    """Equal, and with the very same live addresses: namers with overlapping prefixes give one id to different ones."""
+    if isinstance(before, Pending | Failed) or isinstance(after, Pending | Failed):
+        return before == after
+    pairs = zip(leaves(before), leaves(after), strict=False)
+    return before == after and all(old.addr is new.addr for old, new in pairs)

@@ -57,7 +57,7 @@ def parse_directives(text: str) -> tuple[dict[str, int], list[str]]:
         if not equals and name.lower() in _WORDS:
             name, word = "", name
         name = name.replace("::", ".")
-        if name and not all(piece.isidentifier() for piece in name.replace("-", "_").split(".")):
+        if (equals or name) and not all(piece.isidentifier() for piece in name.replace("-", "_").split(".")):
             complaints.append(f"{printable(part)!r} is not understood: expected level, logger or logger=level")
             continue
         try:
@@ -137,8 +137,8 @@ class _StandardError(io.TextIOBase):
 class Logs:
     """The process's log, from the moment it is made until `close`. `fd` is where it goes, standard error as a rule.
 
-    Of `environ`, LINKERD_TCP_LOG, or else RUST_LOG, gives the levels (`parse_directives`; info where nothing is said) and
-    LINKERD_TCP_LOG_FORMAT is text (default) or json. What is not understood in them is warned of and left out.
+    Of `environ`, LINKERD_TCP_LOG, or else RUST_LOG, gives the levels (see `parse_directives`; info where nothing is
+    said) and LINKERD_TCP_LOG_FORMAT is text (default) or json. What is not understood in them is warned of, no more.
     """
 
     def __init__(self, environ: Mapping[str, str], *, fd: int = 2) -> None:

@@ -1,11 +1,17 @@
 """The base of every configuration model: camelCase keys, unknown keys refused, values never changed."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, model_validator
 from pydantic.alias_generators import to_camel
 
 
 class Model(BaseModel):
-    """`connect_timeout_ms` here is `connectTimeoutMs` in the file. Strict: "5" is not a number and 1 is not true."""
+    """`connect_timeout_ms` here is `connectTimeoutMs` in the file. Strict: "5" is not a number and 1 is not true.
+
+    Equal contents are equal and hash alike, which is how a reload finds what changed. The text under a field is its
+    description in the JSON Schema.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -14,4 +20,26 @@ class Model(BaseModel):
         extra="forbid",
         frozen=True,
         strict=True,
+        use_attribute_docstrings=True,
     )
+
+    built: ClassVar[bool] = True
+    """False: valid in a file, but there is no code for it here yet; the program says so and exits with 2."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _note_who_reads(cls, data: Any, info: ValidationInfo) -> Any:
+        """Remember which model read which mapping of the file, so that an unknown key can be told its neighbours."""
+        note_reader(data, cls, info)
+        return data
+
+
+def note_reader(data: Any, model: type[BaseModel], info: ValidationInfo) -> None:
+    """`model` reads the mapping `data` of the file, which outlives the validation, so its id stays its own."""
+    if isinstance(info.context, dict) and "readers" in info.context:
+        info.context["readers"].setdefault(id(data), []).append(model)
+
+
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """The keys of `model` as they are written in a file."""
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,0 +1,17 @@
+"""What every namer's options have."""
+
+from pydantic import Field
+
+from linkerd_tcp.config.fields import Items, PathText
+from linkerd_tcp.config.model import Model
+from linkerd_tcp.config.unbuilt import Transformer, default_prefix
+
+
+class NamerOptions(Model):
+    """Base of a namer kind's model, which gives `kind` its Literal."""
+
+    kind: str
+    prefix: PathText = Field(default_factory=default_prefix)
+    """What follows `/#` in the paths that reach this namer; by default `/` and the kind."""
+    transformers: Items[Transformer] = ()
+    """Applied in order to what the namer finds."""

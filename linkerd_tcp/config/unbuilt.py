@@ -1,0 +1,127 @@
+"""Kinds of the public interface that have no code here yet: their options, so that a typo in them is found.
+
+A kind that gets built leaves this file for a module of its own (CONTRIBUTING: a new kind).
+"""
+
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from linkerd_tcp.config.fields import FilePath, Items, Name, PathText, PatternText, PositiveSecs, UrlText
+from linkerd_tcp.config.model import Model
+from linkerd_tcp.config.tls import ClientTls
+from linkerd_tcp.naming.path import Path
+
+
+class Unbuilt(Model):
+    """A kind that is valid in a file and not built yet."""
+
+    built: ClassVar[bool] = False
+
+    kind: str
+
+
+class Transformer(Unbuilt):
+    """Changes what a namer found; which options there are is the kind's own affair."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def default_prefix(options: dict[str, Any]) -> Path:
+    """`/` and the kind."""
+    return Path((options["kind"],)) if "kind" in options else Path()
+
+
+class UnbuiltNamer(Unbuilt):
+    prefix: PathText = Field(default_factory=default_prefix)
+    """What follows `/#` in the paths that reach this namer; by default `/` and the kind."""
+    transformers: Items[Transformer] = ()
+
+
+class DnsNamer(UnbuiltNamer):
+    """`/#/io.l5d.dns/<port>/<host>`, and `/#/io.l5d.dnssrv/<srv name>`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    refresh_secs: PositiveSecs = 5.0
+
+
+class NamerdNamer(UnbuiltNamer):
+    """namerd as a namer."""
+
+    model_config = ConfigDict(extra="allow")
+
+    base_url: UrlText
+    namespace: Name = "default"
+
+
+class RewriteNamer(UnbuiltNamer):
+    """A name made from the parts of another."""
+
+    pattern: PatternText
+    name: Name
+
+
+class NamerdHttpInterpreter(Unbuilt):
+    """Names are bound by namerd."""
+
+    base_url: UrlText
+    namespace: Name = "default"
+    period_secs: PositiveSecs | None = None
+    """Ask this often instead of watching, as linkerd-tcp did."""
+    watch: bool | None = None
+    """By default false where `periodSecs` is given, else true."""
+    tls: ClientTls | None = None
+
+
+class FileInterpreter(Unbuilt):
+    """The dtab of a watched file."""
+
+    dtab_file: FilePath
+
+
+class UnbuiltIdentifier(Unbuilt):
+    """A destination found in the first bytes, or in what is known of the caller."""
+
+    prefix: PathText = Path(("svc",))
+    """Stands before the name that was found."""
+    default: PathText | None = None
+    """The destination where nothing was found."""
+
+
+class SniIdentifier(UnbuiltIdentifier):
+    """The server name of a TLS ClientHello."""
+
+    start_tls: Literal["postgres"] | None = None
+    """What is spoken before TLS begins."""
+
+
+class UnbuiltBalancer(Unbuilt):
+    pass
+
+
+MODELS: Final[dict[str, dict[str, type[BaseModel]]]] = {
+    "namer": {
+        "io.l5d.dns": DnsNamer,
+        "io.l5d.dnssrv": DnsNamer,
+        "io.l5d.namerd": NamerdNamer,
+        "io.l5d.rewrite": RewriteNamer,
+    },
+    "interpreter": {
+        "io.l5d.namerd.http": NamerdHttpInterpreter,
+        "io.l5d.fs": FileInterpreter,
+    },
+    "identifier": {
+        "io.l5d.sni": SniIdentifier,
+        "io.l5d.alpn": UnbuiltIdentifier,
+        "io.l5d.clientCert": UnbuiltIdentifier,
+        "io.l5d.proxyAuthority": UnbuiltIdentifier,
+        "io.l5d.localAddress": UnbuiltIdentifier,
+    },
+    "balancer": {
+        "ewma": UnbuiltBalancer,
+        "leastLoaded": UnbuiltBalancer,
+        "roundRobin": UnbuiltBalancer,
+        "sourceHash": UnbuiltBalancer,
+    },
+}

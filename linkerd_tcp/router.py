@@ -19,6 +19,7 @@ from linkerd_tcp.balancers.balancer import Balancer
 from linkerd_tcp.balancers.endpoints import Endpoint
 from linkerd_tcp.config.client import ClientSettings
 from linkerd_tcp.config.router import RouterConfig
+from linkerd_tcp.connectors.direct import DirectConnector
 from linkerd_tcp.errors import Cause, ConnectionFailed
 from linkerd_tcp.figures import RouterFigures, count
 from linkerd_tcp.naming import nametree
@@ -291,7 +292,9 @@ class Router:
         key = (name.id, self.config.client.settings_for(route.path, name.id))
         shared = self._balancers.get(key)
         if shared is None:
-            shared = self._balancers[key] = _Shared(Balancer(name.id, name.addr, key[1], self._random))
+            connector = DirectConnector(key[1].socket_options)
+            balancer = Balancer(name.id, name.addr, key[1], connector, random=self._random)
+            shared = self._balancers[key] = _Shared(balancer)
             self._keys[shared.balancer] = key
             for bound, address in self._drained:
                 if bound == str(name.id):

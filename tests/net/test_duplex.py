@@ -1,0 +1,231 @@
+"""Bytes both ways, every way to end, and nothing left behind."""
+
+import hashlib
+import random
+import socket
+from collections.abc import Iterator
+from time import monotonic
+
+import gevent
+import pytest
+
+from linkerd_tcp.errors import Cause
+from linkerd_tcp.net.duplex import PARTING_SECS, Buffer, Duplex, Limits
+from tests.leaks import no_leaks
+from tests.sockets import eventually, read_all, reset, tcp_pair
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+assert no_leaks
+
+
+class Relay:
+    """A duplex between `client` and `endpoint`, run as a server runs it: in a greenlet that closes both sockets."""
+
+    def __init__(self, limits: Limits | None = None, buffer_bytes: int = 65536) -> None:
+        self.client, src = tcp_pair()
+        self.endpoint, dst = tcp_pair()
+        self.duplex = Duplex(src, dst, Buffer(buffer_bytes), limits or Limits())
+        self.src, self.dst = src, dst
+        self.greenlet = gevent.spawn(self._run)
+        eventually(lambda: self.duplex._greenlet is not None)
+
+    def _run(self) -> Cause:
+        try:
+            return self.duplex.run()
+        finally:
+            self.src.close()
+            self.dst.close()
+
+    def cause(self) -> Cause:
+        cause: Cause = self.greenlet.get(timeout=5)
+        return cause
+
+    def close(self) -> None:
+        self.client.close()
+        self.endpoint.close()
+        self.greenlet.join(5)
+        assert self.greenlet.dead
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    made = Relay()
+    yield made
+    made.close()
+
+
+def test_bytes_go_both_ways_and_are_counted_while_they_flow(relay: Relay) -> None:
+    relay.client.sendall(b"question")
+    assert relay.endpoint.recv(100) == b"question"
+    relay.endpoint.sendall(b"the answer")
+    assert relay.client.recv(100) == b"the answer"
+    assert (relay.duplex.rx_bytes, relay.duplex.tx_bytes) == (8, 10)
+
+
+def test_fin_from_the_client_is_passed_on_and_the_reply_still_comes(relay: Relay) -> None:
+    relay.client.sendall(b"all of it")
+    relay.client.shutdown(socket.SHUT_WR)
+    assert read_all(relay.endpoint) == b"all of it"
+    relay.endpoint.sendall(b"reply")
+    relay.endpoint.close()
+    assert read_all(relay.client) == b"reply"
+    assert relay.cause() is Cause.CLIENT_CLOSED
+
+
+def test_fin_from_the_endpoint_is_passed_on_and_the_client_may_go_on(relay: Relay) -> None:
+    relay.endpoint.sendall(b"greeting")
+    relay.endpoint.shutdown(socket.SHUT_WR)
+    assert read_all(relay.client) == b"greeting"
+    relay.client.sendall(b"late words")
+    relay.client.close()
+    assert read_all(relay.endpoint) == b"late words"
+    assert relay.cause() is Cause.ENDPOINT_CLOSED
+
+
+@pytest.mark.parametrize("side", ["client", "endpoint"])
+def test_a_reset_ends_both_sides_as_a_reset(relay: Relay, side: str) -> None:
+    other = relay.endpoint if side == "client" else relay.client
+    reset(relay.client if side == "client" else relay.endpoint)
+    with pytest.raises(ConnectionResetError):
+        read_all(other)
+    assert relay.cause() is Cause.RESET
+    assert relay.duplex.detail is not None
+    assert relay.duplex.detail.startswith(side)
+
+
+def test_what_an_endpoint_said_before_it_reset_is_delivered(relay: Relay) -> None:
+    relay.client.sendall(b"x" * 100_000)
+    relay.endpoint.sendall(b"413 too large")
+    relay.endpoint.close()  # with unread bytes: the kernel resets
+    assert relay.client.recv(100) == b"413 too large"
+
+
+def test_a_complete_reply_followed_by_a_reset_ends_with_fin(relay: Relay) -> None:
+    relay.endpoint.sendall(b"complete")
+    relay.endpoint.shutdown(socket.SHUT_WR)
+    assert read_all(relay.client) == b"complete"
+    reset(relay.endpoint)
+    relay.client.sendall(b"unwanted")
+    relay.greenlet.join(5)
+    assert relay.cause() is Cause.ENDPOINT_CLOSED
+
+
+@pytest.mark.parametrize("buffer_bytes", [1, 100, 65536])
+def test_a_stopped_reader_stops_the_writer_and_loses_nothing(buffer_bytes: int) -> None:
+    relay = Relay(buffer_bytes=buffer_bytes)
+    size = 40_000 if buffer_bytes == 1 else 30_000_000
+    sent = random.Random(1).randbytes(size)
+    writer = gevent.spawn(lambda: (relay.client.sendall(sent), relay.client.shutdown(socket.SHUT_WR)))
+    if buffer_bytes > 1:
+        eventually(lambda: relay.duplex.to_dst.rest is not None)
+        held = relay.duplex.rx_bytes
+        gevent.sleep(0.05)  # the promise is that nothing happens meanwhile
+        assert relay.duplex.rx_bytes == held
+        assert not writer.ready()
+    got = read_all(relay.endpoint)
+    assert hashlib.sha256(got).digest() == hashlib.sha256(sent).digest()
+    relay.close()
+
+
+def test_both_directions_at_once_lose_nothing() -> None:
+    relay = Relay(buffer_bytes=4096)
+    there, back = random.Random(2).randbytes(5_000_000), random.Random(3).randbytes(5_000_000)
+
+    def exchange(sock: socket.socket, out: bytes) -> bytes:
+        writer = gevent.spawn(lambda: (sock.sendall(out), sock.shutdown(socket.SHUT_WR)))
+        received = read_all(sock)
+        writer.get(timeout=5)
+        return received
+
+    client = gevent.spawn(exchange, relay.client, there)
+    endpoint = gevent.spawn(exchange, relay.endpoint, back)
+    assert endpoint.get(timeout=10) == there
+    assert client.get(timeout=10) == back
+    assert (relay.duplex.rx_bytes, relay.duplex.tx_bytes) == (len(there), len(back))
+    relay.close()
+
+
+def test_idle_connections_are_ended_and_busy_ones_are_not() -> None:
+    relay = Relay(Limits(idle_secs=0.15))
+    for _ in range(10):
+        relay.client.sendall(b".")
+        assert relay.endpoint.recv(1) == b"."
+        gevent.sleep(0.03)
+    assert not relay.greenlet.ready()
+    assert relay.cause() is Cause.IDLE
+    assert read_all(relay.client) == b""
+    relay.close()
+
+
+def test_half_closed_and_silent_is_ended_by_its_own_limit() -> None:
+    relay = Relay(Limits(idle_secs=60, half_close_secs=0.1))
+    relay.client.shutdown(socket.SHUT_WR)
+    assert relay.cause() is Cause.HALF_CLOSE
+    relay.close()
+
+
+def test_half_closed_and_talking_goes_on() -> None:
+    relay = Relay(Limits(half_close_secs=0.2))
+    relay.client.shutdown(socket.SHUT_WR)
+    for _ in range(10):
+        relay.endpoint.sendall(b".")
+        gevent.sleep(0.04)
+    relay.endpoint.close()
+    assert read_all(relay.client) == b"." * 10
+    assert relay.cause() is Cause.CLIENT_CLOSED
+    relay.close()
+
+
+def test_a_lifetime_ends_with_fin_and_not_between_request_and_response() -> None:
+    relay = Relay(Limits(lifetime_secs=0.1, lifetime_grace_secs=30))
+    relay.client.sendall(b"request")
+    assert relay.endpoint.recv(100) == b"request"
+    gevent.sleep(0.3)
+    assert not relay.greenlet.ready(), "a request is under way"
+    relay.endpoint.sendall(b"response")
+    assert read_all(relay.client) == b"response"
+    assert read_all(relay.endpoint) == b""
+    assert relay.cause() is Cause.LIFETIME
+    relay.close()
+
+
+def test_a_lifetime_that_finds_no_quiet_moment_is_cut_after_its_grace() -> None:
+    relay = Relay(Limits(lifetime_secs=0.05, lifetime_grace_secs=0.2))
+    relay.client.sendall(b"a request that is never answered")
+    began = monotonic()
+    assert relay.cause() is Cause.LIFETIME
+    assert monotonic() - began >= 0.2
+    relay.close()
+
+
+def test_a_side_that_ignores_our_fin_is_closed_a_second_later() -> None:
+    relay = Relay(Limits(lifetime_secs=0.01))
+    began = monotonic()
+    assert relay.cause() is Cause.LIFETIME
+    assert PARTING_SECS <= monotonic() - began < PARTING_SECS + 1
+    relay.close()
+
+
+@pytest.mark.parametrize("by_reset", [False, True])
+def test_abort_ends_both_sides_at_once(relay: Relay, by_reset: bool) -> None:
+    relay.duplex.abort(Cause.CLOSED_BY_ADMIN, reset=by_reset)
+    assert relay.cause() is Cause.CLOSED_BY_ADMIN
+    for sock in (relay.client, relay.endpoint):
+        if by_reset:
+            with pytest.raises(ConnectionResetError):
+                read_all(sock)
+        else:
+            assert read_all(sock) == b""
+    relay.duplex.abort(Cause.OTHER)
+    assert relay.duplex.cause is Cause.CLOSED_BY_ADMIN
+
+
+def test_many_small_messages_keep_their_order(relay: Relay) -> None:
+    messages = [b"%06d" % number for number in range(20_000)]
+    writer = gevent.spawn(lambda: [relay.client.send(message) for message in messages])
+    expected = b"".join(messages)
+    got = b""
+    while len(got) < len(expected):
+        got += relay.endpoint.recv(65536)
+    assert got == expected
+    writer.get(timeout=5)

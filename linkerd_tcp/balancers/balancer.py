@@ -261,7 +261,7 @@ class Balancer:
         )
 
     def _attempt(self, endpoint: Endpoint, rest_secs: float, record: Record | None, started: float) -> _socket.socket:
-        """Connect to `endpoint`, within `rest_secs` and the connect timeout, keeping the books. Raises ConnectFailed."""
+        """Connect to `endpoint` within `rest_secs` and the connect timeout, keeping the books. Raises ConnectFailed."""
         figures = self.figures
         figures.attempts += 1
         endpoint.load += 1

@@ -109,7 +109,7 @@ class App:
         try:
             self._admin.bind()
             if self.config.access_log is not None:
-                self.access_log = AccessLog(self.config.access_log)
+                self.access_log = AccessLog(self.config.access_log, say=self.logs.say)
                 self._running.log_access = self.access_log.log
             transition = Transition(self._running, self.config)
         except LinkerdTcpError:
@@ -199,7 +199,7 @@ class App:
             return
         before, self.access_log = self.access_log, None
         if config.access_log is not None:
-            self.access_log = AccessLog(config.access_log)
+            self.access_log = AccessLog(config.access_log, say=self.logs.say)
         self._running.log_access = None if self.access_log is None else self.access_log.log
         if before is not None:
             before.close(1.0)

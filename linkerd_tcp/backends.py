@@ -39,7 +39,7 @@ def parse_range(text: str) -> tuple[int, int]:
 
 
 class ExampleBackends:
-    """One backend on each of the loopback ports `first` to `last`, both included; started by `start`, ended by `stop`.
+    """One backend on each of the loopback ports `first` to `last`, both included; started by `start`, ended by `close`.
 
     Any path and method is answered 200 with the body `backend 8081`. `option` is what named the ports to the user.
     """
@@ -55,13 +55,13 @@ class ExampleBackends:
             try:
                 listening = socket.socket(fileno=bind("127.0.0.1", port, BACKLOG, self._option).detach())
             except StartError:
-                self.stop()
+                self.close()
                 raise
             server = StreamServer(listening, _Backend(port).serve, spawn=CONNECTIONS)
             self._servers.append(server)
             server.start()
 
-    def stop(self, timeout_secs: float = 0.0) -> None:
+    def close(self, timeout_secs: float = 0.0) -> None:
         """Stop listening, and cut the connections that are left after `timeout_secs`."""
         servers, self._servers = self._servers, []
         stopping = [gevent.spawn(server.stop, timeout_secs) for server in servers]

@@ -9,10 +9,10 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from time import gmtime, strftime, time
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, TextIO
 
+from linkerd_tcp.config.admin import AccessLogConfig
 from linkerd_tcp.net.lines import LineWriter, Reason
 from linkerd_tcp.record import Record, as_json
 
@@ -32,8 +32,6 @@ _NAMES: Final = {number: word for word, number in LEVELS.items()}
 
 OURS: Final = ("linkerd_tcp", "namers")
 """The loggers that a level with no name before it is for. Libraries are heard from `warning` on."""
-
-Format = Literal["text", "json"]
 
 
 def parse_level(word: str) -> int:
@@ -219,16 +217,16 @@ def configure(environ: Mapping[str, str]) -> Logs:
 
 
 class AccessLog:
-    """One line per ended connection, appended to `path` ("-" is standard output).
+    """One line per ended connection, appended to the configured file ("-" is standard output).
 
     json: the keys of a closed connection in /connections.json less the steps. text: the same facts as key=value.
-    StartError if `path` cannot be opened.
+    `say` is told when lines are lost and when no longer; Logs.say is right. StartError if the file cannot be opened.
     """
 
-    def __init__(self, path: str | Path, form: Format = "json", *, say: Callable[[str], None] | None = None) -> None:
-        self._writer = LineWriter(path, what="accessLog.path", say=say)
+    def __init__(self, config: AccessLogConfig, *, say: Callable[[str], None] | None = None) -> None:
+        self._writer = LineWriter(config.path, what="accessLog.path", say=say)
         self._write = self._writer.write
-        self._form: Callable[[Record], str] = access_text if form == "text" else access_json
+        self._form: Callable[[Record], str] = access_text if config.format == "text" else access_json
 
     def log(self, record: Record) -> None:
         """Hand over the line of `record`, whose figures are final; never blocks."""

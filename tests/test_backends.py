@@ -32,7 +32,7 @@ def first() -> Iterator[int]:
     running = ExampleBackends(port, port + 2)
     running.start()
     yield port
-    running.stop()
+    running.close()
 
 
 def ask(port: int, request: bytes) -> bytes:
@@ -107,12 +107,12 @@ def test_stopping_ends_open_connections_and_frees_the_ports() -> None:
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert connection.recv(4096)
         with gevent.Timeout(DEADLINE_SECS):
-            running.stop()
+            running.close()
         with suppress(ConnectionResetError):
             assert connection.recv(1) == b""
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", first)) == errno.ECONNREFUSED
-    running.stop()
+    running.close()
 
 
 def test_a_range_is_two_ports_or_one() -> None:

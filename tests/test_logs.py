@@ -15,6 +15,7 @@ from gevent import monkey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linkerd_tcp.config.admin import AccessLogConfig
 from linkerd_tcp.errors import Cause, StartError
 from linkerd_tcp.logs import OFF, TRACE, AccessLog, Logs, access_json, access_text, parse_directives, printable
 from linkerd_tcp.naming.path import Path as Name
@@ -268,7 +269,7 @@ def test_no_connection_can_forge_a_line_of_the_access_log(record: Record, form: 
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_each_connection_is_one_line_in_the_file(tmp_path: Path, record: Record, form: Any) -> None:
-    log = AccessLog(tmp_path / "access.log", form)
+    log = AccessLog(AccessLogConfig(path=str(tmp_path / "access.log"), format=form))
     for _ in range(10):
         log.log(record)
     assert log.close(DEADLINE_SECS)
@@ -278,7 +279,7 @@ def test_each_connection_is_one_line_in_the_file(tmp_path: Path, record: Record,
 
 def test_a_rotated_access_log_goes_on_in_a_new_file(tmp_path: Path, record: Record) -> None:
     path = tmp_path / "access.log"
-    log = AccessLog(path)
+    log = AccessLog(AccessLogConfig(path=str(path)))
     log.log(record)
     until(path.read_text, "nothing was written")
     path.rename(tmp_path / "access.log.1")
@@ -290,13 +291,13 @@ def test_a_rotated_access_log_goes_on_in_a_new_file(tmp_path: Path, record: Reco
 
 def test_an_access_log_that_cannot_be_opened_names_its_key(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"^accessLog\.path .*/no/access\.log cannot be opened .*create its folder"):
-        AccessLog(tmp_path / "no" / "access.log")
+        AccessLog(AccessLogConfig(path=str(tmp_path / "no" / "access.log")))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_under_the_access_log_is_said_once_in_the_log(lines: Lines, record: Record) -> None:
     logs = lines.configure()
-    log = AccessLog("/dev/full", say=logs.say)
+    log = AccessLog(AccessLogConfig(path="/dev/full"), say=logs.say)
     for lost in (1, 2, 3):
         log.log(record)
         until(lambda lost=lost: log.dropped["disk_full"] == lost, "the lost line was not counted")

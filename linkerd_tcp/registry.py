@@ -22,6 +22,9 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
     "balancer": {
         "p2c": "linkerd_tcp.balancers.p2c:P2cConfig",
     },
+    "utilities": {
+        "/$/": "namers.inet:Utilities",
+    },
 }
 
 NOT_BUILT_YET: Final[dict[str, frozenset[str]]] = {
@@ -31,6 +34,7 @@ NOT_BUILT_YET: Final[dict[str, frozenset[str]]] = {
         {"io.l5d.sni", "io.l5d.alpn", "io.l5d.clientCert", "io.l5d.proxyAuthority", "io.l5d.localAddress"}
     ),
     "balancer": frozenset({"ewma", "leastLoaded", "roundRobin", "sourceHash"}),
+    "utilities": frozenset(),
 }
 """Kinds of the public interface that have no code here yet: named to the user, exit 2."""
 

@@ -1,0 +1,158 @@
+"""Endpoints made live: host names among them are followed, and the addresses are one `Addr`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from linkerd_tcp.naming.addr import NEG, PENDING, Addr, Address, Bound, Failed, Pending
+from linkerd_tcp.naming.namer import Hosts
+from linkerd_tcp.naming.watch import Var, Watch
+from linkerd_tcp.net.hosts import ip_literal
+from namers.endpoints import Endpoint
+
+
+class SharedAddr(Var[Addr]):
+    """The addresses of one bound name, for everybody who has it: closing them does nothing, since they are not one holder's.
+
+    `on_idle` hears of each observation that ends.
+    """
+
+    __slots__ = ("_on_idle",)
+
+    def __init__(self, on_idle: Callable[[], None]) -> None:
+        super().__init__(PENDING)
+        self._on_idle = on_idle
+
+    def observe(self, callback: Callable[[Addr], None]) -> Callable[[], None]:
+        cancel = super().observe(callback)
+
+        def cancel_and_tell() -> None:
+            cancel()
+            self._on_idle()
+
+        return cancel_and_tell
+
+    def close(self) -> None:
+        pass
+
+    def end(self) -> None:
+        """Tell nobody any more."""
+        super().close()
+
+
+class LiveName:
+    """The live addresses of one bound name: `addr`, fed from a list of endpoints that `replace` changes.
+
+    With `once`, the first addresses that become known of each host are kept, and it is not asked for again. It lives while somebody holds it (`hold`) or observes `addr`; when nobody does it closes itself and calls `on_end`.
+
+    An address that several endpoints lead to is there once, with the first one's weight and meta. A host that is pending or
+    failed is left out while others are known; a name that does not exist counts as no address. Nothing known: Pending,
+    or Failed where no name is being waited for. An empty list is Bound to nothing.
+    """
+
+    def __init__(self, hosts: Hosts, on_end: Callable[[], object], *, once: bool = False) -> None:
+        self.addr = SharedAddr(self._end_if_idle)
+        self._hosts = hosts
+        self._on_end = on_end
+        self._once = once
+        self._holders = 0
+        self._endpoints: Sequence[Endpoint] = ()
+        self._watches: dict[str, Watch[Addr]] = {}
+
+    def hold(self) -> Callable[[], None]:
+        """Hold it, until the function given back is called (twice is harmless)."""
+        held = True
+        self._holders += 1
+
+        def release() -> None:
+            nonlocal held
+            if held:
+                held = False
+                self._holders -= 1
+                self._end_if_idle()
+
+        return release
+
+    def replace(self, endpoints: Sequence[Endpoint]) -> None:
+        """`endpoints` instead of those before."""
+        if not self.addr.closed:
+            self._follow(endpoints)
+            self._endpoints = endpoints
+            if self._once:
+                self._freeze()
+            self.addr.set(self._addr())
+
+    def set(self, addr: Addr) -> None:
+        """No endpoints, but this instead."""
+        self._follow(())
+        self.addr.set(addr)
+
+    def close(self) -> None:
+        """Release the hosts; nobody is told anything any more. Closing twice is harmless."""
+        self.addr.end()
+        self._follow(())
+
+    def _end_if_idle(self) -> None:
+        if not self._holders and not self.addr.observed and not self.addr.closed:
+            self.close()
+            self._on_end()
+
+    def _follow(self, endpoints: Sequence[Endpoint]) -> None:
+        before, self._watches = self._watches, {}
+        for endpoint in endpoints:
+            host = endpoint.host
+            if host in self._watches or ip_literal(host) is not None:
+                continue
+            watch = before.pop(host, None)
+            if watch is None:
+                watch = self._hosts.watch(host)
+                watch.observe(self._changed)
+            self._watches[host] = watch
+        for watch in before.values():
+            watch.close()
+
+    def _changed(self, value: Addr) -> None:
+        if self._once and isinstance(value, Bound):
+            self._freeze()
+        self.addr.set(self._addr())
+
+    def _freeze(self) -> None:
+        """Put the addresses that are known in the place of their hosts."""
+        frozen: list[Endpoint] = []
+        for endpoint in self._endpoints:
+            watch = self._watches.get(endpoint.host)
+            value = watch.value if watch is not None else None
+            if isinstance(value, Bound):
+                frozen.extend(endpoint._replace(host=address.ip) for address in value.addresses)
+            else:
+                frozen.append(endpoint)
+        self._endpoints = tuple(frozen)
+        self._follow(self._endpoints)
+
+    def _addr(self) -> Addr:
+        if not self._endpoints:
+            return Bound(())
+        found: dict[tuple[str, int], Address] = {}
+        states: list[Addr] = []
+        for host, port, weight, meta in self._endpoints:
+            watch = self._watches.get(host)
+            if watch is None:
+                _add(found, ip_literal(host) or host, port, weight, meta)
+                continue
+            value = watch.value
+            if isinstance(value, Bound):
+                for address in value.addresses:
+                    _add(found, address.ip, port, weight, meta)
+            else:
+                states.append(value)
+        if found:
+            return Bound(tuple(found.values()))
+        for kind in (Pending, Failed):
+            for state in states:
+                if isinstance(state, kind):
+                    return state
+        return NEG
+
+
+def _add(found: dict[tuple[str, int], Address], ip: str, port: int, weight: float, meta: Mapping[str, Any]) -> None:
+    if (ip, port) not in found:
+        found[ip, port] = Address(ip, port, weight, meta)

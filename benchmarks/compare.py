@@ -31,7 +31,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 HERE = Path(__file__).resolve().parent
 TEMPLATES = HERE / "templates"
@@ -117,9 +117,9 @@ def running(command: list[str], folder: Path, url: str) -> Iterator[subprocess.P
 
 
 def filled(name: str, folder: Path, **values: object) -> Path:
-    """A configuration made from a template, in `folder`."""
+    """A configuration made from a template, in `folder`, which a template may name."""
     path = folder / name
-    path.write_text((TEMPLATES / name).read_text().format(**values))
+    path.write_text((TEMPLATES / name).read_text().format(folder=folder, **values))
     return path
 
 
@@ -130,7 +130,7 @@ def targets(folder: Path) -> Iterator[dict[str, Target]]:
         backend = free_port()
         url = f"http://127.0.0.1:{backend}/"
         user = "user root;" if os.geteuid() == 0 else ""
-        conf = filled("nginx.conf", folder, port=backend, user=user, folder=folder)
+        conf = filled("nginx.conf", folder, port=backend, user=user)
         stack.enter_context(running([find("nginx"), "-p", str(folder), "-c", str(conf), "-e", "stderr"], folder, url))
 
         port, admin = free_port(), free_port()
@@ -219,7 +219,7 @@ def _milliseconds(said: str, percentile: str) -> float | None:
 
 
 def fixed_rate(target: Target, seconds: int) -> Round:
-    """20 000 requests a second over 100 connections for `seconds`; percentiles from h2load's own log of every request."""
+    """20 000 requests a second over 100 connections; percentiles from h2load's own log of every request."""
     with tempfile.NamedTemporaryFile(prefix="h2load-", suffix=".log") as log:
         command = [find("h2load"), "--h1", f"-c{RATE_CONNECTIONS}", f"--rps={RATE_PER_CONNECTION}", f"-D{seconds}"]
         before = cpu_secs(target.pid)
@@ -304,14 +304,14 @@ def said_by(*command: str) -> str:
 
 def surroundings() -> dict[str, str]:
     """What a number is worth nothing without."""
-    processor = (
-        re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if Path("/proc/cpuinfo").exists() else None
-    )
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
+    processor = found[1] if found else platform.processor()
     dirty = "" if not said_by("git", "status", "--porcelain", "--untracked-files=no") else " (with changes)"
     return {
         "commit": said_by("git", "rev-parse", "--short", "HEAD") + dirty,
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{os.cpu_count()} cores, {processor[1] if processor else platform.processor()}, {platform.platform()}",
+        "machine": f"{os.cpu_count()} cores, {processor}, {platform.platform()}",
         "versions": ", ".join(
             [f"Python {platform.python_version()}", said_by(find("haproxy"), "-v"), said_by(find("nginx"), "-v")]
         ),

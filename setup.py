@@ -6,17 +6,41 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (HERE / "linkerd_tcp" / "__init__.py").read_text())
-assert VERSION is not None
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "linkerd_tcp/__init__.py").read_text("utf-8"), re.MULTILINE)
+assert VERSION is not None, "linkerd_tcp/__init__.py has no __version__"
+README = HERE / "README.md"
 
 setup(
     name="linkerd-tcp",
     version=VERSION[1],
-    description="A TCP load balancer and stream router configured by one YAML file",
+    description="A TCP load balancer and stream router, configured by one YAML file",
+    long_description=README.read_text("utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["load balancer", "tcp", "proxy", "linkerd", "service discovery", "gevent"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: No Input/Output (Daemon)",
+        "Intended Audience :: System Administrators",
+        "Operating System :: POSIX :: Linux",
+        "Operating System :: MacOS",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Internet :: Proxy Servers",
+        "Topic :: System :: Networking",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.11",
     packages=find_packages(include=["linkerd_tcp", "linkerd_tcp.*", "namers", "namers.*"]),
-    package_data={"linkerd_tcp.admin": ["templates/*", "static/*"], "linkerd_tcp": ["py.typed"], "namers": ["py.typed"]},
+    package_data={
+        "linkerd_tcp": ["py.typed"],
+        "linkerd_tcp.admin": ["templates/*", "static/*"],
+        "namers": ["py.typed"],
+    },
+    zip_safe=False,
     entry_points={"console_scripts": ["linkerd-tcp = linkerd_tcp.__main__:main"]},
     install_requires=[
         "gevent>=24.10",
@@ -29,6 +53,15 @@ setup(
         "pydantic>=2.11",
     ],
     extras_require={
-        "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.13", "types-PyYAML", "psutil>=5.9"],
+        "test": [
+            "pytest>=8",
+            "hypothesis>=6.100",
+            "ruff>=0.9",
+            "mypy>=1.13",
+            "types-PyYAML",
+            "types-requests",
+            "psutil>=5.9",
+            "setuptools>=68",
+        ],
     },
 )

@@ -5,6 +5,7 @@ Adding a kind is one new file and one line here, or an entry point `linkerd_tcp.
 """
 
 import importlib
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Final
 
@@ -21,6 +22,10 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
     },
     "balancer": {
         "p2c": "linkerd_tcp.balancers.p2c:P2cConfig",
+    },
+    # What is always there and no file configures: a namer itself, not the model of one.
+    "utilities": {
+        "/$/": "namers.inet:UtilityNamer",
     },
     "utilities": {
         "/$/": "namers.inet:Utilities",
@@ -54,18 +59,24 @@ class ConflictingKinds(LookupError):
 def kinds(role: str) -> dict[str, str]:
     """Every kind of `role` with its place; ConflictingKinds if a package offers one that is there already."""
     table = dict(BUILT_IN[role])
-    for point in entry_points(group=f"linkerd_tcp.{role}"):
-        if table.get(point.name, point.value) != point.value:
-            raise ConflictingKinds(f"{role} kind {point.name!r} is offered by {table[point.name]} and {point.value}")
-        table[point.name] = point.value
+    for kind, place in _offered(role):
+        if table.get(kind, place) != place:
+            raise ConflictingKinds(f"{role} kind {kind!r} is offered by {table[kind]} and {place}")
+        table[kind] = place
     return table
 
 
+@cache  # finding entry points reads the metadata of every installed package
+def _offered(role: str) -> tuple[tuple[str, str], ...]:
+    """(kind, place) of the installed packages' own kinds."""
+    return tuple((point.name, point.value) for point in entry_points(group=f"linkerd_tcp.{role}"))
+
+
 def load(role: str, kind: str) -> type:
-    """The configuration model of `kind`; UnknownKind if there is none."""
+    """The configuration model of `kind`; UnknownKind if there is none, ImportError if its module cannot be had."""
     table = kinds(role)
     if kind not in table:
-        raise UnknownKind(role, kind, sorted({*table, *NOT_BUILT_YET[role]}))
+        raise UnknownKind(role, kind, sorted({*table, *NOT_BUILT_YET.get(role, ())}))
     module, _, name = table[kind].partition(":")
     model = getattr(importlib.import_module(module), name)
     assert isinstance(model, type)

@@ -57,7 +57,7 @@ class FrozenDict(dict[str, T]):
     def _refuse(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         raise TypeError("a configuration is never changed")
 
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
 
 
 Items: TypeAlias = Annotated[tuple[T, ...], Strict(False)]

@@ -17,13 +17,15 @@ from linkerd_tcp.config.words import KIND_ADVICE, say
 Kinds: TypeAlias = dict[str, type[BaseModel]]
 
 
-def did_you_mean(word: str, known: list[str]) -> str:
+def did_you_mean(word: Any, known: list[str], *, near_only: bool = False) -> str:
     """` (did you mean port?)`, or what there is when nothing is near and the list is short."""
+    if not isinstance(word, str):
+        return ""
     lowered = {each.lower(): each for each in known}
     near = get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6)
     if near:
         return f" (did you mean {lowered[near[0]]}?)"
-    return f" (there is {', '.join(known)})" if 0 < len(known) <= 8 else ""
+    return f" (there is {', '.join(known)})" if 0 < len(known) <= 8 and not near_only else ""
 
 
 def model_of(role: str, kind: str, table: Kinds | None = None) -> type[BaseModel]:

@@ -9,8 +9,8 @@ from pydantic.alias_generators import to_camel
 class Model(BaseModel):
     """`connect_timeout_ms` here is `connectTimeoutMs` in the file. Strict: "5" is not a number and 1 is not true.
 
-    Equal contents are equal and hash alike, which is how a reload finds what changed. The text under a field is its
-    description in the JSON Schema.
+    A key with nothing after it counts as not given. Equal contents are equal and hash alike, which is how a reload
+    finds what changed. The text under a field is its description in the JSON Schema.
     """
 
     model_config = ConfigDict(
@@ -31,6 +31,10 @@ class Model(BaseModel):
     def _note_who_reads(cls, data: Any, info: ValidationInfo) -> Any:
         """Remember which model read which mapping of the file, so that an unknown key can be told its neighbours."""
         note_reader(data, cls, info)
+        if isinstance(data, dict) and None in data.values():
+            # `admin:` with every line below it commented out; linkerd-tcp reads that as not given, too.
+            optional = {field.alias for field in cls.model_fields.values() if not field.is_required()}
+            return {key: value for key, value in data.items() if value is not None or key not in optional}
         return data
 
 

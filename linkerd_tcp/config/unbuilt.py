@@ -83,7 +83,7 @@ class FileInterpreter(Unbuilt):
 class UnbuiltIdentifier(Unbuilt):
     """A destination found in the first bytes, or in what is known of the caller."""
 
-    prefix: PathText = Path(("svc",))
+    prefix: PathText = Field(default_factory=lambda: Path(("svc",)), json_schema_extra={"default": "/svc"})
     """Stands before the name that was found."""
     default: PathText | None = None
     """The destination where nothing was found."""

@@ -94,6 +94,12 @@ class PathPattern:
     def __repr__(self) -> str:
         return f"PathPattern({self.text!r})"
 
+    def __eq__(self, other: object) -> bool:
+        return self.text == other.text if isinstance(other, PathPattern) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
 
 def _read_element(text: str, part: str, offset: int, names: set[str]) -> str | _Element | None:
     if not part:

@@ -1,0 +1,173 @@
+"""A configuration file from its bytes to a checked AppConfig, or all of its errors at once."""
+
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from linkerd_tcp.config.app import AppConfig
+from linkerd_tcp.config.conflicts import conflicts_of
+from linkerd_tcp.config.fields import FileName
+from linkerd_tcp.config.origin import Origin
+from linkerd_tcp.config.problems import Problem, problems_of
+from linkerd_tcp.config.unbuilt import Unbuilt
+from linkerd_tcp.config.walk import is_file_missing, is_unbuilt, plain, walk
+from linkerd_tcp.config.yaml import MAX_BYTES, Document, Spot, read_yaml
+from linkerd_tcp.errors import ConfigError
+from linkerd_tcp.naming.nametree import leaves
+
+_RESTART_ONLY: Final = (
+    ("workers",),
+    ("bufferSizeBytes",),
+    ("admin", "ip"),
+    ("admin", "port"),
+    ("admin", "tls"),
+    ("namerd", "ip"),
+    ("namerd", "port"),
+)
+"""Keys that a reload says are changed and does not apply (DESIGN, "Reloading")."""
+
+
+def load_config(path: str) -> AppConfig:
+    """The configuration in the file `path`, or on standard input for `-`; ConfigError with every problem."""
+    if path == "-":
+        return parse_config(sys.stdin.buffer.read(MAX_BYTES + 1), "-", pathlib.Path.cwd())
+    file = pathlib.Path(path)
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from None
+    except ValueError as error:
+        raise ConfigError([f"{path!r}: cannot be read: {error}"]) from None
+    return parse_config(data, path, file.absolute().parent)
+
+
+def parse_config(text: str | bytes, name: str, folder: pathlib.Path) -> AppConfig:
+    """The configuration in `text`, called `name` in errors; relative file names are of `folder`. ConfigError."""
+    document, problems = read_yaml(text, name)
+    lines: list[tuple[Spot, str]] = [(spot, f"{name}:{spot[0]}:{spot[1]}: {words}") for spot, words in problems]
+    if document.value is None:
+        raise ConfigError([f"{name}:1:1: the file is empty: expected a mapping with at least the key routers"])
+    if not isinstance(document.value, dict):
+        raise ConfigError([f"{name}:1:1: expected a mapping with at least the key routers (lines of `key: value`)"])
+    origin = Origin(name, document)
+    readers: dict[int, list[type[BaseModel]]] = {}
+    config: AppConfig | None = None
+    found: list[Problem] = conflicts_of(document.value)
+    try:
+        config = AppConfig.model_validate(document.value, context={"folder": folder, "readers": readers})
+    except ValidationError as error:
+        found += problems_of(error, document.value, readers)
+    lines += [_placed(origin, document, problem) for problem in found]
+    if lines or config is None:
+        raise ConfigError(list(dict.fromkeys(line for _, line in sorted(lines))))
+    config._origin.name, config._origin.document = name, document
+    return config
+
+
+def _placed(origin: Origin, document: Document, problem: Problem) -> tuple[Spot, str]:
+    loc, words, at_key, offset = problem
+    return document.spot(loc, at_key=at_key, offset=offset), origin.line(loc, words, at_key=at_key, offset=offset)
+
+
+def _lines(config: AppConfig, found: Iterator[Problem]) -> list[str]:
+    """The lines of `found`, in the order of the file."""
+    origin = config._origin
+    if origin.document is None:
+        return [origin.line(loc, words) for loc, words, _, _ in found]
+    return [line for _, line in sorted(_placed(origin, origin.document, problem) for problem in found)]
+
+
+def not_built(config: AppConfig) -> list[str]:
+    """A line for each thing that the file asks for and that has no code here yet."""
+    return _lines(config, _not_built(config))
+
+
+def _not_built(config: AppConfig) -> Iterator[Problem]:
+    outermost: tuple[Any, ...] | None = None
+    for loc, value in walk(config):
+        if outermost is not None and loc[: len(outermost)] == outermost:
+            continue
+        if is_unbuilt(value):
+            outermost = loc
+            if isinstance(value, Unbuilt):
+                yield (*loc, "kind"), f"{value.kind} is not built yet", False, -1
+            else:
+                yield loc, "not built yet", True, -1
+    if config.workers != 1:
+        yield ("workers",), "more than one process is not built yet (write 1, or leave it out)", True, -1
+    for r, router in enumerate(config.routers):
+        for s, server in enumerate(router.servers):
+            for key in ("allow", "deny"):
+                if getattr(server, key):
+                    yield ("routers", r, "servers", s, key), "not built yet", True, -1
+
+
+def missing_files(config: AppConfig) -> list[str]:
+    """A line for each file that the configuration names and that is not there."""
+    return _lines(config, _missing_files(config))
+
+
+def _missing_files(config: AppConfig) -> Iterator[Problem]:
+    for loc, value in walk(config):
+        if isinstance(value, FileName) and is_file_missing(value):
+            yield loc, f"file not there: {value}", False, -1
+
+
+def warnings(config: AppConfig) -> list[str]:
+    """A line for each thing that is allowed and is probably a mistake."""
+    return _lines(config, _warnings(config))
+
+
+def _warnings(config: AppConfig) -> Iterator[Problem]:
+    prefixes = [namer.prefix for namer in config.namers]
+    for r, router in enumerate(config.routers):
+        strange: dict[str, None] = {}
+        for entry in router.dtab if router.dtab is not None and router.interpreter.kind == "default" else ():
+            for leaf in leaves(entry.dst):
+                below = leaf.drop(1)
+                if leaf[:1] == ("#",) and not any(below.starts_with(p) or p.starts_with(below) for p in prefixes):
+                    strange[str(leaf)] = None
+        for name in strange:
+            there = ", ".join(f"/#{prefix}" for prefix in prefixes) or "none"
+            yield ("routers", r, "dtab"), f"{name} leads to no namer of this file (there is {there})", True, -1
+        yield from _captures(("routers", r, "client"), router.client)
+
+
+def _captures(loc: tuple[Any, ...], client: Any) -> Iterator[Problem]:
+    """Captures that no prefix fills in: the name would be asked for with its braces."""
+    for inner, value in walk(client, loc):
+        if inner[-2:] != ("tls", "dnsName") or value is None or "{" not in value:
+            continue
+        names = frozenset[str]()
+        if inner[-4:-3] == ("configs",):
+            names = client.configs[inner[-3]].prefix.names
+        unfilled = [part.partition("}")[0] for part in value.split("{")[1:]]
+        for name in unfilled:
+            if name not in names:
+                shown = f"{{{name}}}"
+                words = f"no prefix captures {shown} (write kind: io.l5d.static with prefix: /svc/{shown})"
+                yield inner, words, False, -1
+
+
+def restart_only_changes(old: AppConfig, new: AppConfig) -> list[str]:
+    """The keys that differ and are not applied without a restart, such as `admin.port`."""
+    return [".".join(loc) for loc in _RESTART_ONLY if _at(old, loc) != _at(new, loc)]
+
+
+def _at(config: AppConfig, loc: tuple[str, ...]) -> Any:
+    value: Any = plain(config)
+    for part in loc:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def effective(config: AppConfig) -> dict[str, Any]:
+    """The whole configuration, defaults filled in, as /config.json shows it: names of files, never what is in them."""
+    shown: dict[str, Any] = plain(config)
+    for router, written in zip(config.routers, shown["routers"], strict=True):
+        written["dtab"] = str(router.effective_dtab(config.namers))
+    return shown

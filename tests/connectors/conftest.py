@@ -6,7 +6,7 @@ import pytest
 from .listeners import nothing_left
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _nothing_left() -> Iterator[None]:
     with nothing_left():
         yield

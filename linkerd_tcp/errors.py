@@ -4,7 +4,7 @@ Builtin exceptions are used wherever they say enough; a class here exists becaus
 """
 
 from enum import StrEnum
-from typing import final
+from typing import Final, final
 
 
 @final
@@ -73,12 +73,19 @@ class DtabError(LinkerdTcpError, ValueError):
     """Text that is not a dtab, name tree or path.
 
     `text` is what was parsed, `offset` the index in it where `found` stood instead of `expected`;
-    the message marks the spot as Finagle does: `'/foo[^]bar'`.
+    the message marks the spot as Finagle does: `'/foo[^]bar'`, with at most SPOT_CHARS of text on either side.
     """
+
+    SPOT_CHARS: Final = 200
 
     def __init__(self, expected: str, text: str, offset: int) -> None:
         found = repr(text[offset])[1:-1] if offset < len(text) else "end of input"
-        spot = f"{text[:offset]}[{text[offset : offset + 1]}]{text[offset + 1 :]}"
+        before, after = text[:offset], text[offset + 1 :]
+        if len(before) > self.SPOT_CHARS:
+            before = "..." + before[-self.SPOT_CHARS :]
+        if len(after) > self.SPOT_CHARS:
+            after = after[: self.SPOT_CHARS] + "..."
+        spot = f"{before}[{text[offset : offset + 1]}]{after}"
         super().__init__(f"{expected} expected but {found} found at '{spot}'")
         self.expected = expected
         self.text = text

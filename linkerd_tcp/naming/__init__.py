@@ -11,8 +11,8 @@ watch       a value that changes and tells its observers; pushed, never polled
 """
 
 from linkerd_tcp.naming.addr import Addr, Address, Bound, Failed, Neg, Pending
-from linkerd_tcp.naming.bind import MAX_DEPTH, bind
-from linkerd_tcp.naming.delegate import DelegateTree, delegate
+from linkerd_tcp.naming.bind import MAX_DEPTH
+from linkerd_tcp.naming.delegate import DelegateTree
 from linkerd_tcp.naming.dtab import Dentry, Dtab
 from linkerd_tcp.naming.name import Binding, BoundName, Found, Name
 from linkerd_tcp.naming.namer import Interpreter, Namer
@@ -43,8 +43,6 @@ __all__ = [
     "Pending",
     "Var",
     "Watch",
-    "bind",
     "choose",
-    "delegate",
     "substitute",
 ]

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 MAX_NODES: Final = 10_000
-"""Of one tree; what is beyond is cut off, and says so."""
+"""Of one tree, 256 characters of what they will print counting as one more; the rest is cut off, and that is said."""
 
 MAX_NESTING: Final = 150
 """So that whatever walks the tree, JSON encoders included, may do it on the stack."""
@@ -48,18 +48,28 @@ def delegate(dtab: Dtab, path: Path, lookup: Lookup) -> DelegateTree:
 class _Delegation:
     """One run of `delegate`. `depth` counts lookups, `nesting` nodes; both go down."""
 
-    __slots__ = ("_dtab", "_lookup", "_nodes_left")
+    __slots__ = ("_chars", "_dtab", "_lookup", "_nodes_left")
 
     def __init__(self, dtab: Dtab, lookup: Lookup) -> None:
         self._dtab = dtab
         self._lookup = lookup
         self._nodes_left = MAX_NODES
+        self._chars: dict[int, int] = {}
+        """How much each entry prints, by its identity."""
+
+    def _spend(self, path: Path, dentry: Dentry | None) -> None:
+        # A path that grows at each lookup, or an entry of a mebibyte at each node, would print without end.
+        chars = len(path) + sum(map(len, path))
+        if dentry is not None:
+            if id(dentry) not in self._chars:
+                self._chars[id(dentry)] = len(str(dentry))
+            chars += self._chars[id(dentry)]
+        self._nodes_left -= 1 + chars // 256
 
     def path(self, path: Path, dentry: Dentry | None, depth: int, nesting: int) -> Steps[DelegateTree]:
         """What becomes of `path`; `dentry` is the entry that led here."""
         entries = self._dtab.matches(path)
-        # A path that grows at each lookup costs more and more to carry on: its length counts as well.
-        self._nodes_left -= 1 + len(path) // 16
+        self._spend(path, dentry)
         if not by_namers(entries):
             trees = ((entry.dst, path.drop(len(entry.prefix)), path, entry) for entry in entries)
             children: tuple[DelegateTree, ...] = yield self._all(trees, depth + 1, nesting + 1)
@@ -91,7 +101,7 @@ class _Delegation:
         self, tree: NameTree[Name], rest: Path, path: Path, dentry: Dentry | None, depth: int, nesting: int
     ) -> Steps[DelegateTree]:
         """`tree` stands in the entry `dentry`, or is a namer's answer to `path`; `rest` goes after its paths."""
-        self._nodes_left -= 1
+        self._spend(path, dentry)
         over = self._over(depth, nesting)
         if over:
             return DelegateTree(Step.EXCEPTION, path, dentry, message=over)

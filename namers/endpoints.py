@@ -1,7 +1,7 @@
 """Endpoints as people write them: in linkerd's line format, in YAML, and inline in the configuration.
 
-Pure: text in, endpoints out. The readers of whole files are generators that pause after each few endpoints (a large file must not
-keep the loop waiting); `whole` runs one to its end.
+Pure: text in, endpoints out. The readers of whole files are generators that pause after each few endpoints (a large
+file must not keep the loop waiting); `whole` runs one to its end.
 """
 
 import math
@@ -45,7 +45,9 @@ Reading: TypeAlias = Generator[None, None, tuple[Endpoint, ...]]
 
 
 def read_file(data: bytes, shown: str) -> Reading:
-    """The endpoints in a file: YAML if its name, as `shown` in errors, ends so, else linkerd's format. EndpointsError."""
+    """The endpoints in a file: YAML if its name, as `shown` in errors, ends so, else linkerd's format.
+    EndpointsError.
+    """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -24,6 +24,7 @@ from linkerd_tcp.net.files import MAX_FILE_BYTES, Sighting, State, is_file_name,
 from linkerd_tcp.net.watch import SLICE_SECS, FolderWatcher, Watched
 from namers.endpoints import EndpointsError, read_file
 from namers.live import LiveName
+from namers.survey import names_in, problems
 
 KIND: Final = "io.l5d.fs"
 SMALL_BYTES: Final = 16 * 1024
@@ -52,7 +53,9 @@ class FsConfig(NamerOptions):
 
 
 class _Name:
-    """One name, as long as somebody looks it up or observes its addresses: what it is now, and what was last known to be good."""
+    """One name, as long as somebody looks it up or observes its addresses: what it is now, and what was last known to
+    be good.
+    """
 
     def __init__(self, namer: "FsNamer", elements: tuple[str, ...]) -> None:
         self.namer = namer
@@ -225,9 +228,11 @@ class _Lookup:
 
 
 class FsNamer:
-    """See the module. `/<prefix>/a/b` is the file `a/b`, `a/b.yml` or `a/b.yaml` below the root; what follows is residual.
+    """See the module. `/<prefix>/a/b` is the file `a/b`, `a/b.yml` or `a/b.yaml` below the root; what follows is
+    residual.
 
-    A name that is not there, is a folder, or is hidden is Neg. A file that was never good is a leaf whose addresses are Failed.
+    A name that is not there, is a folder, or is hidden is Neg. A file that was never good is a leaf whose addresses
+    are Failed.
     """
 
     kind = KIND
@@ -265,6 +270,16 @@ class FsNamer:
 
     def spawn(self, function: Callable[..., None], *args: Any) -> gevent.Greenlet:
         return self._readers.spawn(function, *args)
+
+    def names(self) -> list[str]:
+        """The names at the top, sorted: files and folders. At most 10 000."""
+        return names_in(self.watcher.root)
+
+    def check(self) -> list[str]:
+        """What is wrong with any file below the root, as lines to print. Needs no `start`; reads everything, so it
+        takes long.
+        """
+        return problems(self.watcher.shown_root)
 
     def watches(self) -> list[WatchState]:
         return [name.row() for name in islice(tuple(self._names.values()), MAX_ROWS)]

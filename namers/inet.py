@@ -1,4 +1,5 @@
-"""The utility names below `/$`, which are always there: addresses written out, and paths rewritten (linkerd's namer/core).
+"""The utility names below `/$`, which are always there: addresses written out, and paths rewritten (linkerd's
+namer/core).
 
     inet/<host>/<port>, inet/<port>                 the addresses of a host; of this machine's loopback
     fixedinet/<host>/<port>, fixedinet/<port>       the same, resolved once
@@ -11,8 +12,9 @@
     io.buoyant.http.anyHostPfx/<pfx>/<host>                the path /<pfx>
     io.buoyant.http.anyMethodPfx/<pfx>/<METHOD>            the path /<pfx>
 
-The last four are there without `Pfx` and <pfx> too, and all of them by their last word alone. What follows is the residual,
-or is appended to the path. A path that does not fit is Neg; an unknown utility, or an address that is none, a failure.
+The last four are there without `Pfx` and <pfx> too, and all of them by their last word alone. What follows is the
+residual, or is appended to the path. A path that does not fit is Neg; an unknown utility, or an address that is none,
+a failure.
 """
 
 import re
@@ -55,7 +57,7 @@ def _host_and_port(path: Path, prefix: int, *, reverse: bool) -> NameTree[Name]:
     if not host or not _PORT_NAME.fullmatch(port):
         return NEG
     both = (port, host) if reverse else (host, port)
-    return Leaf(path.take(prefix) + Path(both) + path.drop(prefix + 1))
+    return Leaf(Path((*path.take(prefix), *both, *path.drop(prefix + 1))))
 
 
 def _subdomain(path: Path, prefix: int) -> NameTree[Name]:
@@ -129,7 +131,9 @@ class Utilities:
             case ("io.buoyant.rinet" | "rinet", port, host) if (number := _port(port)) is not None:
                 return self._inet(path, 3, host, number)
             case ("inet" | "fixedinet" | "io.buoyant.rinet" | "rinet", *_):
-                return Var[Found](Failed(f"{_SYSTEM + path} is not /$/inet/<host>/<port>, /$/inet/<port> or /$/rinet/<port>/<host>"))
+                return Var[Found](
+                    Failed(f"{_SYSTEM + path} is not /$/inet/<host>/<port>, /$/inet/<port> or /$/rinet/<port>/<host>")
+                )
             case (utility, *_) if utility in _REWRITES:
                 rewrite, needed, prefix = _REWRITES[utility]
                 rest = path.drop(1)
@@ -165,4 +169,3 @@ class Utilities:
         for live in tuple(self._live.values()):
             live.close()
         self._live.clear()
-

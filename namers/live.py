@@ -11,7 +11,8 @@ from namers.endpoints import Endpoint
 
 
 class SharedAddr(Var[Addr]):
-    """The addresses of one bound name, for everybody who has it: closing them does nothing, since they are not one holder's.
+    """The addresses of one bound name, for everybody who has it: closing them does nothing, since they are not one
+    holder's.
 
     `on_idle` hears of each observation that ends.
     """
@@ -42,11 +43,12 @@ class SharedAddr(Var[Addr]):
 class LiveName:
     """The live addresses of one bound name: `addr`, fed from a list of endpoints that `replace` changes.
 
-    With `once`, the first addresses that become known of each host are kept, and it is not asked for again. It lives while somebody holds it (`hold`) or observes `addr`; when nobody does it closes itself and calls `on_end`.
+    With `once`, the first addresses that become known of each host are kept, and it is not asked for again. It lives
+    while somebody holds it (`hold`) or observes `addr`; when nobody does it closes itself and calls `on_end`.
 
-    An address that several endpoints lead to is there once, with the first one's weight and meta. A host that is pending or
-    failed is left out while others are known; a name that does not exist counts as no address. Nothing known: Pending,
-    or Failed where no name is being waited for. An empty list is Bound to nothing.
+    An address that several endpoints lead to is there once, with the first one's weight and meta. A host that is
+    pending or failed is left out while others are known; a name that does not exist counts as no address. Nothing
+    known: Pending, or Failed where no name is being waited for. An empty list is Bound to nothing.
     """
 
     def __init__(self, hosts: Hosts, on_end: Callable[[], object], *, once: bool = False) -> None:

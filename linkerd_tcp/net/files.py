@@ -44,7 +44,8 @@ class Sighting(NamedTuple):
     signature: tuple[int, ...] = ()
     """Device, inode, mode, size, mtime in ns; of a folder only the first two."""
     problem: str = ""
-    """CONFLICT, PROBLEM: why nobody can say what the name is. ABSENT: what is there but does not count; mostly empty."""
+    """CONFLICT, PROBLEM: why nobody can say what the name is. ABSENT: what is there but does not count; mostly empty.
+    """
 
     @property
     def size(self) -> int:
@@ -77,9 +78,9 @@ def inside(root: str, path: str) -> bool:
 def resolve(root: str, folder: str, names: Sequence[str], seen: Seen) -> tuple[str, os.stat_result]:
     """The real path that `names` lead to from the real path `folder`, and its stat.
 
-    `seen` hears of each (folder, name) below `root` before that is looked at, links' targets included: as long as none of them
-    changes, the answer is the same. OSError as the system gives it, ELOOP after 40 links, Outside where the end is not
-    below `root`.
+    `seen` hears of each (folder, name) below `root` before that is looked at, links' targets included: as long as
+    none of them changes, the answer is the same. OSError as the system gives it, ELOOP after 40 links, Outside where
+    the end is not below `root`.
     """
     todo = list(reversed(names))
     links = 0
@@ -165,8 +166,8 @@ def _unseen(error: OSError, shown: str) -> Sighting:
 def read(root: str, path: str) -> bytes:
     """The bytes of the regular file at the real path `path` below the real folder `root`.
 
-    OSError where it cannot be read; EFBIG above 1 MiB. Whatever was swapped in since `path` was found: nothing but a regular
-    file below `root` is read (checked on the open file), and opening never waits for a FIFO's writer.
+    OSError where it cannot be read; EFBIG above 1 MiB. Whatever was swapped in since `path` was found: nothing but a
+    regular file below `root` is read (checked on the open file), and opening never waits for a FIFO's writer.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY)
     try:

@@ -1,8 +1,8 @@
 """Host names, resolved again and again by the system's resolver, in threads of their own.
 
-A thread that asks a name server which does not answer is stuck for as long as the C library likes; so a query is given up on
-after a deadline, its thread is left to end by itself, and at most so many are left like that. Nothing waits for them, the
-end of the process neither.
+A thread that asks a name server which does not answer is stuck for as long as the C library likes; so a query is
+given up on after a deadline, its thread is left to end by itself, and at most so many are left like that. Nothing
+waits for them, the end of the process neither.
 """
 
 import _socket
@@ -68,7 +68,7 @@ _ATON: Final = frozenset("0123456789abcdefABCDEFxX.")
 def resolve(host: str) -> list[str]:
     """What the system says: addresses without duplicates. Blocks; OSError (gaierror) or UnicodeError."""
     found = _socket.getaddrinfo(host, None, type=_socket.SOCK_STREAM)
-    return [address[4][0] for address in found]
+    return [str(address[4][0]) for address in found]
 
 
 class _Host:
@@ -103,8 +103,9 @@ class _Query:
 class HostResolver:
     """`Hosts` over the system's resolver: one shared, refreshed value for each name that is watched.
 
-    A name that does not exist is Neg; any other failure keeps the last good addresses, and is Failed only before there were
-    any. Addresses are sorted: a name server that rotates them changes nothing. `resolve_host` runs in a native thread.
+    A name that does not exist is Neg; any other failure keeps the last good addresses, and is Failed only before
+    there were any. Addresses are sorted: a name server that rotates them changes nothing. `resolve_host` runs in a
+    native thread.
 
     At most `threads` queries run that have not been given up on, and at most four times as many threads in all; names
     whose last query was given up on leave `threads` of those to the others.

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from watchdog.observers.inotify_c import InotifyConstants as In
-from watchdog.observers.inotify_c import inotify_add_watch, inotify_init, inotify_rm_watch
+from watchdog.observers.inotify_c import WatchDescriptor, inotify_add_watch, inotify_init, inotify_rm_watch
 
 READ_BYTES: Final = 8192
 """One read: at most some 250 events, so that whoever reads can pause between reads."""
@@ -83,8 +83,8 @@ class Inotify:
             raise _error("inotify_init")
         os.set_inheritable(self.fd, False)
         os.set_blocking(self.fd, False)
-        self._number: dict[str, int] = {}
-        self._folders: dict[int, set[str]] = {}  # more than one where a folder is mounted twice
+        self._number: dict[str, WatchDescriptor] = {}
+        self._folders: dict[WatchDescriptor, set[str]] = {}  # more than one where a folder is mounted twice
 
     def __len__(self) -> int:
         return len(self._number)
@@ -93,7 +93,9 @@ class Inotify:
         return folder in self._number
 
     def add(self, folder: str, what: int = CHANGES) -> None:
-        """Watch `folder`, from before this returns. A folder that cannot be watched because it is gone or not ours is not."""
+        """Watch `folder`, from before this returns. A folder that cannot be watched because it is gone or not ours is
+        not.
+        """
         if folder in self._number:
             return
         number = inotify_add_watch(self.fd, os.fsencode(folder), what | _HOW)
@@ -113,7 +115,9 @@ class Inotify:
         self._folders.setdefault(number, set()).add(folder)
 
     def forget(self, folder: str) -> None:
-        """Stop watching `folder` and all below it: it was moved away or deleted, the same path may be another one soon."""
+        """Stop watching `folder` and all below it: it was moved away or deleted, the same path may be another one
+        soon.
+        """
         below = folder + "/"
         for path in [path for path in self._number if path == folder or path.startswith(below)]:
             number = self._number.pop(path)

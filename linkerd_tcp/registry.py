@@ -25,7 +25,7 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
     },
     # What is always there and no file configures: a namer itself, not the model of one.
     "utilities": {
-        "/$/": "namers.inet:UtilityNamer",
+        "/$/": "namers.inet:Utilities",
     },
     "utilities": {
         "/$/": "namers.inet:Utilities",

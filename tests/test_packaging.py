@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import linkerd_tcp
+from linkerd_tcp.config.load import load_config
 from tests.programs import missing, program
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,7 +63,13 @@ def test_what_is_imported_is_what_setup_asks_for() -> None:
     text = (ROOT / "setup.py").read_text()
     required = set(re.findall(r'^        "([a-z-]+)>=', text, re.MULTILINE))
     distributions = {"yaml": "pyyaml", "prometheus_client": "prometheus-client"}
-    inner = {"linkerd_tcp", "namers", "greenlet", "pydantic_core"}  # the last two come with gevent and pydantic
+    inner = {
+        "linkerd_tcp",
+        "namers",
+        "greenlet",
+        "pydantic_core",
+        "werkzeug",
+    }  # the last three come with what asks for them
     used = {
         name
         for package in ("linkerd_tcp", "namers")
@@ -95,8 +102,6 @@ def test_the_image_runs_its_own_file_on_every_address_with_admin_read_only() -> 
 
 @pytest.mark.parametrize("path", ["contrib/docker.yml", "example-standalone.yml"])
 def test_the_files_that_come_along_are_valid(path: str, tmp_path: Path) -> None:
-    from linkerd_tcp.config.load import load_config
-
     shutil.copy(ROOT / path, tmp_path / "config.yml")
     shutil.copytree(ROOT / "disco", tmp_path / "disco")
     assert load_config(str(tmp_path / "config.yml")).routers

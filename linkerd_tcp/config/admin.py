@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from linkerd_tcp.config.fields import DtabText, FolderPath, Ip, Items, Name, OutputPath, Port, Secs, Table
+from linkerd_tcp.config.fields import DtabText, FolderPath, FrozenDict, Ip, Items, Name, OutputPath, Port, Secs, Table
 from linkerd_tcp.config.kinds import ByKind
 from linkerd_tcp.config.model import Model
 from linkerd_tcp.config.tls import ServerTls
@@ -40,7 +40,7 @@ class InMemoryStorage(Model):
     """Dtabs by namespace, gone at the end of the process."""
 
     kind: Literal["io.l5d.inMemory"]
-    namespaces: Table[DtabText] = Field(default_factory=dict)
+    namespaces: Table[DtabText] = Field(default_factory=FrozenDict)
 
 
 class FileStorage(Model):

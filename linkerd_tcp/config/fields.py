@@ -4,12 +4,11 @@ Each refuses a wrong value with words for an operator. Relative file names are r
 validation context names (`context={"folder": pathlib.Path(...)}`), without one against the working directory.
 """
 
-import math
 import pathlib
 import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Any, Final, NoReturn, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -86,7 +85,9 @@ Secs: TypeAlias = Annotated[float, Field(ge=0, le=MAX_SECS, allow_inf_nan=False)
 
 PositiveSecs: TypeAlias = Annotated[float, Field(gt=0, le=MAX_SECS, allow_inf_nan=False)]
 
-OptionalSecs: TypeAlias = Annotated[PositiveSecs | None, BeforeValidator(_none_word)]
+OptionalSecs: TypeAlias = Annotated[
+    PositiveSecs | None, BeforeValidator(_none_word, json_schema_input_type=float | Literal["none"] | None)
+]
 """A duration in seconds, or `none` for no limit."""
 
 Weight: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -222,8 +223,3 @@ def _url(text: str) -> str:
 
 
 UrlText: TypeAlias = Annotated[str, PlainValidator(_reads(_url, "an address such as http://127.0.0.1:4180")), _TEXT]
-
-
-def is_finite(value: float) -> bool:
-    """Neither infinite nor NaN."""
-    return math.isfinite(value)

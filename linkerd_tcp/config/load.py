@@ -9,12 +9,13 @@ from pydantic import BaseModel, ValidationError
 
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.conflicts import conflicts_of
+from linkerd_tcp.config.document import Document, Spot
 from linkerd_tcp.config.fields import FileName
 from linkerd_tcp.config.origin import Origin
 from linkerd_tcp.config.problems import Problem, problems_of
 from linkerd_tcp.config.unbuilt import Unbuilt
 from linkerd_tcp.config.walk import is_file_missing, is_unbuilt, plain, walk
-from linkerd_tcp.config.yaml import MAX_BYTES, Document, Spot, read_yaml
+from linkerd_tcp.config.yaml import MAX_BYTES, read_yaml
 from linkerd_tcp.errors import ConfigError
 from linkerd_tcp.naming.nametree import leaves
 

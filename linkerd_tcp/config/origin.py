@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from linkerd_tcp.config.yaml import Document
+    from linkerd_tcp.config.document import Document
 
 
 class Origin:

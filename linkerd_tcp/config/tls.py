@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from linkerd_tcp.config.fields import Cidr, FilePath, Items, Name, Table
+from linkerd_tcp.config.fields import Cidr, FilePath, FrozenDict, Items, Name, Table
 from linkerd_tcp.config.model import Model
 
 AlpnName = Annotated[str, Field(min_length=1, max_length=255)]
@@ -46,7 +46,7 @@ class ServerTls(Model):
 
     default_identity: Identity | None = None
     """Shown to callers that name no server, or none of `identities`."""
-    identities: Table[Identity] = Field(default_factory=dict)
+    identities: Table[Identity] = Field(default_factory=FrozenDict)
     """By server name; `*.example.com` is any one label."""
     alpn_protocols: Items[AlpnName] = ()
     min_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"

@@ -28,7 +28,9 @@ def walk(value: Any, loc: Loc = ()) -> Iterator[tuple[Loc, Any]]:
 def plain(value: Any) -> Any:
     """`value` as JSON has it, keys as they are written in a file; credentials in an address are left out."""
     if isinstance(value, BaseModel):
-        return {field.alias or name: plain(getattr(value, name)) for name, field in type(value).model_fields.items()}
+        fields = type(value).model_fields.items()
+        shown = {field.alias or name: plain(getattr(value, name)) for name, field in fields}
+        return shown | plain(value.model_extra or {})
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if type(value) is tuple or isinstance(value, list):

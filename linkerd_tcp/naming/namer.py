@@ -70,6 +70,9 @@ class Interpreter(Protocol):
     def delegate(self, path: Path, extra: Dtab | None = None) -> DelegateTree:
         """How `path` is resolved, every step of it, for people. `extra` entries win over the configured ones."""
 
+    def delegation(self, path: Path, extra: Dtab | None = None) -> Watch[DelegateTree]:
+        """As `delegate`, live: for who waits until what is pending in it becomes known. The caller closes it."""
+
     def close(self) -> None: ...
 
 

@@ -1,0 +1,105 @@
+"""What can be done. Every path here is a POST, and refused (403) where `admin.readOnly` is set."""
+
+import math
+from collections.abc import Callable
+
+from flask import Blueprint, Response, request
+
+from linkerd_tcp.admin.controls import Controls
+from linkerd_tcp.admin.inputs import body_fields, refuse, text_field
+from linkerd_tcp.admin.streams import JSON_TYPE, dumps
+from linkerd_tcp.errors import ConfigError, StartError
+
+
+def blueprint(app: Controls) -> Blueprint:
+    routes = Blueprint("actions", __name__)
+
+    @routes.before_request
+    def refuse_if_read_only() -> None:
+        if app.config.admin.read_only:
+            refuse("admin.readOnly is set in the configuration: nothing can be changed from here", 403)
+
+    _add_traffic(routes, app)
+    _add_process(routes, app)
+    return routes
+
+
+def _add_traffic(routes: Blueprint, app: Controls) -> None:
+    @routes.post("/connections/<id_>/close")
+    def close_connection(id_: str) -> Response:
+        if not app.end_connection(id_):
+            refuse(f"no open connection has the id {id_!r}; /connections.json lists them", 404)
+        return _done({"id": id_, "closing": True})
+
+    @routes.post("/endpoints/drain")
+    def drain() -> Response:
+        return _drain(app, True)
+
+    @routes.post("/endpoints/undrain")
+    def undrain() -> Response:
+        return _drain(app, False)
+
+    @routes.post("/logging.json")
+    def set_level() -> Response:
+        fields = body_fields()
+        logger, level = text_field(fields, "logger"), text_field(fields, "level")
+        try:
+            app.logs.set_level(logger, level)
+        except LookupError as error:
+            refuse(str(error.args[0]), 404)
+        except ValueError as error:
+            refuse(str(error))
+        return Response(dumps(app.logs.levels()) + "\n", content_type=JSON_TYPE)
+
+
+def _drain(app: Controls, on: bool) -> Response:
+    fields = body_fields()
+    bound, address = text_field(fields, "bound"), text_field(fields, "address")
+    if not app.drain(bound, address, on):
+        refuse(f"{bound} has no endpoint {address} here; /bindings.json lists them", 404)
+    return _done({"bound": bound, "address": address, "drained": on})
+
+
+def _add_process(routes: Blueprint, app: Controls) -> None:
+    @routes.post("/shutdown")
+    @routes.post("/admin/shutdown")
+    def shutdown() -> Response:
+        text = request.args.get("graceSecs")
+        grace_secs = None if text is None else _seconds(text)
+        shown = app.config.admin.grace_secs if grace_secs is None else grace_secs
+        return _then({"stopping": True, "graceSecs": shown}, lambda: app.shutdown(grace_secs))
+
+    @routes.post("/abort")
+    def abort() -> Response:
+        return _then({"aborting": True}, app.abort)
+
+    @routes.post("/reload")
+    def reload() -> Response:
+        try:
+            return _done({"changed": app.reload()})
+        except ConfigError as error:
+            return _done({"errors": error.problems}, 422)
+        except StartError as error:
+            return _done({"errors": [str(error)]}, 422)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        refuse(f"graceSecs is a number of seconds, 0 or more, not {text!r}")
+    return seconds
+
+
+def _done(shape: object, status: int = 200) -> Response:
+    return Response(dumps(shape) + "\n", status=status, content_type=JSON_TYPE)
+
+
+def _then(shape: object, action: Callable[[], object]) -> Response:
+    """The answer, and then, once it is written or the client has gone, the action."""
+    response = _done(shape)
+    response.headers["Connection"] = "close"
+    response.call_on_close(action)
+    return response

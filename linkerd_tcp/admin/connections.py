@@ -1,0 +1,129 @@
+"""/connections.json: open and remembered connections, filtered, in pages, the newest first.
+
+Newest is by accept, open and closed together, so the order of two connections never changes and a page begins where
+the one before ended (`after`), whatever was accepted or closed since.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from heapq import nlargest
+from typing import Final
+
+from linkerd_tcp.admin.streams import dumps, rows
+from linkerd_tcp.errors import Cause
+from linkerd_tcp.net.turns import Turns
+from linkerd_tcp.record import Book, Record, address_text, as_json
+
+DEFAULT_LIMIT: Final = 200
+MOST: Final = 2_000
+_STATES: Final = ("open", "closed")
+_KEYS: Final = ("state", "source", "path", "endpoint", "cause", "limit", "after")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which connections; None is any.
+
+    `source` and `endpoint` are an address with its port or without; `endpoint` is the one connected to or any that
+    was tried. `path` is the destination or its beginning (`/svc` for `/svc/web`), or that of the bound name.
+    """
+
+    state: str | None = None
+    source: str | None = None
+    path: str | None = None
+    endpoint: str | None = None
+    cause: str | None = None
+    limit: int = DEFAULT_LIMIT
+    after: int | None = None
+
+    @staticmethod
+    def read(arguments: Mapping[str, str]) -> "Query":
+        """ValueError that says what is wrong with the arguments of a request."""
+        unknown = sorted(set(arguments) - set(_KEYS))
+        if unknown:
+            raise ValueError(f"unknown parameter {unknown[0]!r}; there are {', '.join(_KEYS)}")
+        given = {key: value for key, value in arguments.items() if value}
+        if given.get("state", "open") not in _STATES:
+            raise ValueError(f"state is open or closed, not {given['state']!r}")
+        if "cause" in given and given["cause"] not in [*Cause]:
+            raise ValueError(f"no such cause {given['cause']!r}; there are {', '.join(Cause)}")
+        return Query(
+            state=given.get("state"),
+            source=given.get("source"),
+            path=given.get("path"),
+            endpoint=given.get("endpoint"),
+            cause=given.get("cause"),
+            limit=_limit(given.get("limit", str(DEFAULT_LIMIT))),
+            after=_number(given["after"]) if "after" in given else None,
+        )
+
+    def matches(self, record: Record) -> bool:
+        return (
+            (self.after is None or record.number < self.after)
+            and (self.state is None or record.is_open == (self.state == "open"))
+            and (self.cause is None or record.cause == self.cause)
+            and (self.source is None or _is_at(address_text(record.source), self.source))
+            and (self.path is None or _is_below(record.path, self.path) or _is_below(record.bound, self.path))
+            and (self.endpoint is None or any(_is_at(each, self.endpoint) for each in _endpoints(record)))
+        )
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
+        raise ValueError(f"limit is a number from 1 to {MOST}, not {text!r}")
+    return int(text)
+
+
+def _number(text: str) -> int:
+    """The number in an id, `0-1f`."""
+    worker, dash, digits = text.partition("-")
+    try:
+        if not dash or not worker.isdigit():
+            raise ValueError
+        return int(digits, 16)
+    except ValueError:
+        raise ValueError(f"after is the id of a connection, as 0-1f, not {text!r}") from None
+
+
+def _is_at(address: str, wanted: str) -> bool:
+    return address == wanted or address.rpartition(":")[0].strip("[]") == wanted.strip("[]")
+
+
+def _is_below(path: tuple[str, ...] | None, wanted: str) -> bool:
+    if path is None:
+        return False
+    text = str(path)
+    return text == wanted or text.startswith(wanted.rstrip("/") + "/")
+
+
+def _endpoints(record: Record) -> Iterator[str]:
+    if record.endpoint is not None:
+        yield record.endpoint
+    for attempt in record.attempts:
+        yield attempt.endpoint
+
+
+def pieces(book: Book, query: Query) -> Iterator[str]:
+    """The answer; to be called in a greenlet."""
+    found = _newest(book, query)
+    page = found[: query.limit]
+    # Looked at again when its turn comes: what was open may have closed since.
+    shown = (as_json(record) for record in page if query.matches(record))
+    yield '{"connections": '
+    yield from rows(shown)
+    yield f', "next": {dumps(page[-1].id if len(found) > len(page) else None)}}}\n'
+
+
+def _newest(book: Book, query: Query) -> list[Record]:
+    """The page and, if there is one, the record after it."""
+    # One copy of both in one turn: a connection that closes meanwhile is in it once.
+    records = [*book.open.values(), *book.closed]
+    return [record for _, record in nlargest(query.limit + 1, _matching(records, query))]
+
+
+def _matching(records: list[Record], query: Query) -> Iterator[tuple[int, Record]]:
+    turns = Turns()
+    for record in records:
+        turns.rest()
+        if query.matches(record):
+            yield record.number, record

@@ -1,0 +1,49 @@
+"""What the admin server needs of the program, which it sits below."""
+
+from typing import Protocol
+
+from linkerd_tcp.config.app import AppConfig
+from linkerd_tcp.metrics import Source
+
+
+class Logs(Protocol):
+    """The levels of the loggers."""
+
+    def levels(self) -> list[dict[str, str]]:
+        """[{"logger": "linkerd_tcp", "level": "info"}, ...]"""
+
+    def set_level(self, logger: str, level: str) -> None:
+        """LookupError if there is no such logger, ValueError if no such level."""
+
+
+class Controls(Source, Protocol):
+    """What is shown, besides what is measured, and what may be done."""
+
+    @property
+    def config(self) -> AppConfig: ...
+
+    @property
+    def logs(self) -> Logs: ...
+
+    @property
+    def started_at(self) -> float:
+        """Seconds since the epoch."""
+
+    @property
+    def ready(self) -> tuple[bool, list[str]]:
+        """Whether every listener is open and stays so; and what a person should know besides."""
+
+    def reload(self) -> list[str]:
+        """What changed; ConfigError or StartError if refused, and then nothing has."""
+
+    def shutdown(self, grace_secs: float | None = None) -> None:
+        """Ask for the stop; returns at once."""
+
+    def abort(self) -> None:
+        """Exit at once, status 1."""
+
+    def end_connection(self, number: str) -> bool:
+        """False if no open connection has this id."""
+
+    def drain(self, bound: str, address: str, on: bool) -> bool:
+        """False if there is no such endpoint."""

@@ -1,0 +1,74 @@
+"""/bindings.json and /namers.json, piece by piece."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from linkerd_tcp.admin.controls import Controls
+from linkerd_tcp.admin.streams import array, dump_pieces, dumps, rows
+from linkerd_tcp.balancers.balancer import Balancer
+from linkerd_tcp.naming.addr import Addr, Failed
+from linkerd_tcp.naming.delegate import binding_json
+from linkerd_tcp.naming.namer import Namer, WatchState
+from linkerd_tcp.router import Route, Router
+
+
+def bindings(app: Controls) -> Iterator[str]:
+    """Each path that is kept, with its tree and balancers."""
+    yield '{"routers": '
+    yield from array(_router(label, router) for label, router in list(app.routers.items()))
+    yield "}\n"
+
+
+def _router(label: str, router: Router) -> Iterator[str]:
+    yield f'{{"label": {dumps(label)}, "bindings": '
+    yield from array(map(_route, list(router.routes())))
+    yield "}"
+
+
+def _route(route: Route) -> Iterator[str]:
+    yield f'{{"path": {dumps(str(route.path))}, "tree": '
+    yield from dump_pieces(binding_json(route.tree))
+    yield ', "balancers": '
+    # Two leaves of a tree may lead to one balancer.
+    yield from array(map(_balancer, dict.fromkeys(route.balancers.values())))
+    yield "}"
+
+
+def _balancer(balancer: Balancer) -> Iterator[str]:
+    yield f'{{"bound": {dumps(str(balancer.bound))}, "addr": {dumps(addr_state(balancer.addr))}, "endpoints": '
+    yield from rows(balancer.endpoints_json())
+    yield "}"
+
+
+def addr_state(addr: Addr) -> dict[str, str]:
+    """`{"type": "bound"}`, and the cause of a failure."""
+    state = {"type": type(addr).__name__.lower()}
+    if isinstance(addr, Failed):
+        state["cause"] = addr.cause
+    return state
+
+
+def namers(app: Controls) -> Iterator[str]:
+    """Each namer with what it watches."""
+    yield '{"namers": '
+    yield from array(map(_namer, list(app.namers)))
+    yield "}\n"
+
+
+def _namer(namer: Namer) -> Iterator[str]:
+    yield f'{{"prefix": {dumps(str(namer.prefix))}, "kind": {dumps(namer.kind)}, "watches": '
+    yield from rows(map(watch_json, namer.watches()))
+    yield "}"
+
+
+def watch_json(watch: WatchState) -> dict[str, Any]:
+    """A row of /namers.json."""
+    return {
+        "name": watch.name,
+        "state": watch.state,
+        "addresses": watch.addresses,
+        "lastGoodAt": watch.last_good_at,
+        "error": watch.error,
+        "errorAt": watch.error_at,
+        "nextAttemptAt": watch.next_attempt_at,
+    }

@@ -1,0 +1,316 @@
+"""Every metric family, once. The figures are plain numbers on plain objects; they are read when somebody scrapes.
+
+Series belong to what lives now: those of a binding, a server or a namer go with it. Families of what cannot be
+configured yet (TLS, namerd) are not here.
+"""
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, islice
+from typing import Any, Final, Protocol, TypeAlias
+
+import gevent
+from prometheus_client import generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from linkerd_tcp import __version__
+from linkerd_tcp.balancers.balancer import Balancer
+from linkerd_tcp.errors import Cause
+from linkerd_tcp.figures import DURATION_BOUNDS_SECS, BalancerFigures, Histogram, RouterFigures, ServerFigures
+from linkerd_tcp.naming.namer import Namer
+from linkerd_tcp.net.turns import Turns
+from linkerd_tcp.record import Book
+from linkerd_tcp.router import Router
+from linkerd_tcp.server import Server
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+PART_LINES: Final = 100
+"""About as many lines are built and written in one go."""
+
+_BOUNDS: Final = (*map(floatToGoString, DURATION_BOUNDS_SECS), "+Inf")
+
+
+class Source(Protocol):
+    """What is measured."""
+
+    @property
+    def routers(self) -> Mapping[str, Router]: ...
+
+    @property
+    def servers(self) -> Sequence[Server]: ...
+
+    @property
+    def namers(self) -> Sequence[Namer]: ...
+
+    @property
+    def book(self) -> Book: ...
+
+    @property
+    def last_reload_ok(self) -> bool: ...
+
+
+@dataclass(slots=True)
+class _ServerNow:
+    """A server and its bytes, those of open connections included."""
+
+    labels: tuple[str, str]
+    figures: ServerFigures
+    rx_bytes: int
+    tx_bytes: int
+
+
+@dataclass(slots=True)
+class _DestinationNow:
+    """A bound name in a router. Different client settings make several balancers of it; their series are one."""
+
+    labels: tuple[str, str]
+    balancers: list[Balancer]
+
+    def sum(self, read: Callable[[BalancerFigures], int]) -> int:
+        return sum(read(balancer.figures) for balancer in self.balancers)
+
+    def causes(self) -> dict[Cause, int]:
+        counts: dict[Cause, int] = {}
+        for balancer in self.balancers:
+            for cause, times in balancer.figures.connect_failures.items():
+                counts[cause] = counts.get(cause, 0) + times
+        return counts
+
+    def latency(self) -> Histogram:
+        if len(self.balancers) == 1:
+            return self.balancers[0].figures.connect_latency
+        merged = Histogram()
+        for balancer in self.balancers:
+            one = balancer.figures.connect_latency
+            merged.counts = [a + b for a, b in zip(merged.counts, one.counts, strict=True)]
+            merged.total += one.total
+        return merged
+
+
+class _Now:
+    """Who is there at this moment; their numbers are read when their lines are written."""
+
+    def __init__(self, source: Source) -> None:
+        turns = Turns()
+        self.reload_ok = source.last_reload_ok
+        self.namers = [(_namer_label(namer), namer.figures) for namer in source.namers]
+        self.routers: list[tuple[tuple[str], RouterFigures]] = [
+            ((label,), router.figures) for label, router in source.routers.items()
+        ]
+        self.servers = self._read_servers(source, turns)
+        self.destinations = self._read_destinations(source, turns)
+
+    @staticmethod
+    def _read_servers(source: Source, turns: Turns) -> list[_ServerNow]:
+        """A connection may end while the open ones are added up, and its bytes go from its record to its server.
+
+        So the servers' sums and the list of the open are taken in one turn, and each record's bytes later, which
+        it keeps when it ends: the result never goes down from one scrape to the next.
+        """
+        servers = {
+            server.label: _ServerNow(
+                (server.router.label, server.label), server.figures, server.figures.rx_bytes, server.figures.tx_bytes
+            )
+            for server in source.servers
+        }
+        for record in list(source.book.open.values()):
+            turns.rest()
+            server = servers.get(record.server)
+            if server is not None:
+                rx, tx = record.bytes_so_far()
+                server.rx_bytes += rx
+                server.tx_bytes += tx
+        return list(servers.values())
+
+    @staticmethod
+    def _read_destinations(source: Source, turns: Turns) -> list[_DestinationNow]:
+        found: dict[tuple[str, str], _DestinationNow] = {}
+        for label, router in list(source.routers.items()):
+            for balancer in router.balancers():
+                turns.rest()
+                labels = (label, str(balancer.bound))
+                found.setdefault(labels, _DestinationNow(labels, [])).balancers.append(balancer)
+        return list(found.values())
+
+
+Reading: TypeAlias = tuple[Sequence[str], float | Histogram]
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """Name, help and labels of a family, and how its values are read."""
+
+    kind: type[CounterMetricFamily] | type[GaugeMetricFamily] | type[HistogramMetricFamily]
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    read: Callable[[_Now], Iterable[Reading]]
+
+    def parts(self, now: _Now) -> Iterator[Metric]:
+        """At least one, each of about PART_LINES lines."""
+        readings = iter(self.read(now))
+        size = PART_LINES // (len(_BOUNDS) + 2) if self.kind is HistogramMetricFamily else PART_LINES
+        part = list(islice(readings, size))
+        while True:
+            metric = self.kind(self.name, self.help, labels=self.labels)
+            for labels, value in part:
+                _add(metric, labels, value)
+            yield metric
+            part = list(islice(readings, size))
+            if not part:
+                return
+
+
+def _add(metric: Any, labels: Sequence[str], value: float | Histogram) -> None:
+    if isinstance(value, Histogram):
+        buckets = list(zip(_BOUNDS, accumulate(value.counts), strict=True))
+        metric.add_metric(labels, buckets, sum_value=value.total)
+    else:
+        metric.add_metric(labels, value)
+
+
+def _namer_label(namer: Namer) -> tuple[str]:
+    return (str(namer.prefix),)
+
+
+def _servers(read: Callable[[_ServerNow], float | Histogram]) -> Callable[[_Now], Iterator[Reading]]:
+    return lambda now: ((each.labels, read(each)) for each in now.servers)
+
+
+def _server_causes(read: Callable[[ServerFigures], dict[Cause, int]]) -> Callable[[_Now], Iterator[Reading]]:
+    return lambda now: (
+        ((*each.labels, cause), times) for each in now.servers for cause, times in list(read(each.figures).items())
+    )
+
+
+def _routers(read: Callable[[RouterFigures], int]) -> Callable[[_Now], Iterator[Reading]]:
+    return lambda now: ((labels, read(figures)) for labels, figures in now.routers)
+
+
+def _route_errors(now: _Now) -> Iterator[Reading]:
+    return (
+        ((*labels, cause), times) for labels, figures in now.routers for cause, times in list(figures.errors.items())
+    )
+
+
+def _sums(read: Callable[[BalancerFigures], int]) -> Callable[[_Now], Iterator[Reading]]:
+    return lambda now: ((each.labels, each.sum(read)) for each in now.destinations)
+
+
+def _states(*states: str) -> Callable[[_Now], Iterator[Reading]]:
+    """These fields of `Balancer.counts`, a series each."""
+
+    def read(now: _Now) -> Iterator[Reading]:
+        for each in now.destinations:
+            counts = [balancer.counts() for balancer in each.balancers]
+            for state in states:
+                yield (*each.labels, state), sum(getattr(one, state) for one in counts)
+
+    return read
+
+
+def _namer_errors(now: _Now) -> Iterator[Reading]:
+    return (
+        ((*labels, cause), times) for labels, figures in now.namers for cause, times in list(figures.errors.items())
+    )
+
+
+def _last_good(now: _Now) -> Iterator[Reading]:
+    return ((labels, figures.last_good_at) for labels, figures in now.namers if figures.last_good_at is not None)
+
+
+_COUNTER, _GAUGE, _HISTOGRAM = CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+_SRV, _RT, _DST = ("rt", "srv"), ("rt",), ("rt", "dst")
+_BUILD: Final = (__version__, platform.python_version(), gevent.__version__)
+
+# fmt: off
+FAMILIES: Final = (
+    _Family(_COUNTER, "l5d_srv_accepts_total", "Connections accepted.", _SRV, _servers(lambda s: s.figures.accepts)),
+    _Family(_COUNTER, "l5d_srv_closes_total", "Connections that have ended.", _SRV,
+            _servers(lambda s: s.figures.closes)),
+    _Family(_GAUGE, "l5d_srv_active", "Connections open now.", _SRV, _servers(lambda s: s.figures.active)),
+    _Family(_GAUGE, "l5d_srv_waiters", "Connections accepted and not yet connected to an endpoint.", _SRV,
+            _servers(lambda s: s.figures.waiting)),
+    _Family(_HISTOGRAM, "l5d_srv_connect_latency_seconds", "Time from accept to connected.", _SRV,
+            _servers(lambda s: s.figures.connect_latency)),
+    _Family(_COUNTER, "l5d_srv_stream_rx_bytes_total", "Bytes from the accepted side.", _SRV,
+            _servers(lambda s: s.rx_bytes)),
+    _Family(_COUNTER, "l5d_srv_stream_tx_bytes_total", "Bytes to the accepted side.", _SRV,
+            _servers(lambda s: s.tx_bytes)),
+    _Family(_HISTOGRAM, "l5d_srv_stream_duration_seconds", "Time from connected to closed.", _SRV,
+            _servers(lambda s: s.figures.stream_duration)),
+    _Family(_COUNTER, "l5d_srv_failures_total", "Connections that ended for another cause than a FIN.",
+            (*_SRV, "cause"), _server_causes(lambda f: f.failures)),
+    _Family(_COUNTER, "l5d_srv_connect_failures_total", "Connections that ended before they were connected.",
+            (*_SRV, "cause"), _server_causes(lambda f: f.connect_failures)),
+    _Family(_COUNTER, "l5d_route_found_total", "Paths found in the cache.", _RT, _routers(lambda f: f.found)),
+    _Family(_COUNTER, "l5d_route_created_total", "Paths bound anew.", _RT, _routers(lambda f: f.created)),
+    _Family(_COUNTER, "l5d_route_errors_total", "Connections whose path led to no bound name.", (*_RT, "cause"),
+            _route_errors),
+    _Family(_GAUGE, "l5d_balancer_waiters", "Connections waiting for an endpoint.", _DST, _sums(lambda f: f.waiters)),
+    _Family(_COUNTER, "l5d_balancer_attempts_total", "Connects begun.", _DST, _sums(lambda f: f.attempts)),
+    _Family(_COUNTER, "l5d_balancer_connects_total", "Connects that succeeded.", _DST, _sums(lambda f: f.connects)),
+    _Family(_HISTOGRAM, "l5d_balancer_connect_latency_seconds", "Time of a successful connect.", _DST,
+            lambda now: ((each.labels, each.latency()) for each in now.destinations)),
+    _Family(_COUNTER, "l5d_balancer_unavailable_total", "Connections that found no endpoint to try.", _DST,
+            _sums(lambda f: f.unavailable)),
+    _Family(_COUNTER, "l5d_balancer_ejections_total", "Endpoints taken out for failing.", _DST,
+            _sums(lambda f: f.ejections)),
+    _Family(_COUNTER, "l5d_balancer_revivals_total", "Endpoints taken back.", _DST, _sums(lambda f: f.revivals)),
+    _Family(_GAUGE, "l5d_balancer_endpoints", "Endpoints by state.", (*_DST, "state"),
+            _states("available", "failed", "retired")),
+    _Family(_GAUGE, "l5d_balancer_connections", "Connections to endpoints by state.", (*_DST, "state"),
+            _states("open", "pending")),
+    _Family(_COUNTER, "l5d_balancer_connect_failures_total", "Connects that failed.", (*_DST, "cause"),
+            lambda now: (((*e.labels, cause), times) for e in now.destinations for cause, times in e.causes().items())),
+    _Family(_COUNTER, "l5d_namer_updates_total", "Changes that discovery brought.", ("namer",),
+            lambda now: ((labels, figures.updates) for labels, figures in now.namers)),
+    _Family(_COUNTER, "l5d_namer_errors_total", "Discovery that failed; what was known is kept.", ("namer", "cause"),
+            _namer_errors),
+    _Family(_GAUGE, "l5d_namer_last_good_timestamp_seconds", "When discovery last succeeded.", ("namer",), _last_good),
+    _Family(_GAUGE, "l5d_config_last_reload_success", "1 unless the last reload was refused.", (),
+            lambda now: (((), float(now.reload_ok)),)),
+    _Family(_GAUGE, "l5d_build_info", "What runs here.", ("version", "python", "gevent"), lambda now: ((_BUILD, 1.0),)),
+)
+# fmt: on
+
+
+class AppCollector(Collector):
+    """The families above, over `source`.
+
+    `collect` runs in a greenlet and lets the loop turn; a family too long for one go comes as several metrics of
+    one name, one after another, which `exposition` joins.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def collect(self) -> Iterator[Metric]:
+        now = _Now(self._source)
+        for family in FAMILIES:
+            yield from family.parts(now)
+
+
+class _Only(Collector):
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._metric
+
+
+def exposition(collectors: Iterable[Collector]) -> Iterator[bytes]:
+    """The Prometheus text of `collectors` in small pieces; who writes them lets the loop turn between them."""
+    last = ""
+    for collector in collectors:
+        for metric in collector.collect():
+            text = generate_latest(_Only(metric))
+            if metric.name == last:
+                # HELP and TYPE, the first two lines, stand before the family's first part only.
+                text = text.split(b"\n", 2)[2]
+            last = metric.name
+            yield text

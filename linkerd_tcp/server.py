@@ -16,7 +16,6 @@ from linkerd_tcp.config.server import ServerConfig
 from linkerd_tcp.envelope import Envelope
 from linkerd_tcp.errors import Cause, ConnectionFailed
 from linkerd_tcp.figures import ServerFigures, count
-from linkerd_tcp.identifiers.static import StaticIdentifierConfig
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.crew import Crew
 from linkerd_tcp.net.descriptors import Capacity
@@ -51,6 +50,7 @@ class Server:
         self._crew = Crew(self._serve)
         self._acceptor = Acceptor(listening, self._accepted)
         self._wanted = False
+        self._stopped = False
         self._configure(config, router)
 
     def start(self) -> None:
@@ -65,8 +65,7 @@ class Server:
     def _configure(self, config: ServerConfig, router: Router) -> None:
         self.config = config
         self.router = router
-        identifier = config.identifier or StaticIdentifierConfig(path=config.dst_name)
-        self._identifier: Identifier = identifier.build()
+        self._identifier: Identifier = config.identifier_config().build()
         self._connect_secs = config.connect_timeout_ms / 1000
         self._limits = Limits(
             idle_secs=config.idle_timeout_ms / 1000 or None,
@@ -80,7 +79,9 @@ class Server:
         Blocks the calling greenlet, about QUEUE_LINGER_SECS. The queue is taken whole whatever the limits say:
         nobody would ever serve it otherwise, and it is no longer than the backlog.
         """
-        self._wanted = False
+        if self._stopped:
+            return
+        self._wanted, self._stopped = False, True
         self._acceptor.pause()
         self._acceptor.refuse_new()
         until = monotonic() + QUEUE_LINGER_SECS

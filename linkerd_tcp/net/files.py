@@ -117,40 +117,37 @@ def look(root: str, shown_root: str, names: Sequence[str], seen: Seen) -> Sighti
 
     The last name is a file with one of SUFFIXES, or else a folder without. Two files are a CONFLICT.
     """
-    files: list[Sighting] = []
-    folder: Sighting | None = None
-    notes: list[str] = []
+    above = "/".join((shown_root, *names[:-1]))
     try:
         parent, _ = resolve(root, root, names[:-1], seen)
     except OSError as error:
-        return _unseen(error, "/".join((shown_root, *names[:-1])))
-    for suffix in SUFFIXES:
-        if suffix == "" and names[-1].endswith(SUFFIXES[1:]):
-            continue  # `web.yml` is the file of `web`, and not in linkerd's format
-        shown = "/".join((shown_root, *names)) + suffix
-        try:
-            path, info = resolve(root, parent, (names[-1] + suffix,), seen)
-        except OSError as error:
-            found = _unseen(error, shown)
-            if found.state is State.PROBLEM:
-                return found
-            if found.problem:
-                notes.append(found.problem)
-            continue
-        if stat.S_ISREG(info.st_mode):
-            signature = (info.st_dev, info.st_ino, info.st_mode, info.st_size, info.st_mtime_ns)
-            files.append(Sighting(State.FILE, path, shown, signature))
-        elif stat.S_ISDIR(info.st_mode):
-            if not suffix:
-                folder = Sighting(State.FOLDER, path, shown, (info.st_dev, info.st_ino))
-        else:
-            notes.append(f"{shown} is not a regular file")
+        return _unseen(error, above)
+    # `web.yml` is the file of the name `web`, and never one in linkerd's format.
+    suffixes = SUFFIXES[1:] if names[-1].endswith(SUFFIXES[1:]) else SUFFIXES
+    found = [_one(root, parent, f"{above}/{names[-1]}{suffix}", suffix, seen) for suffix in suffixes]
+    files = [each for each in found if each.state is State.FILE]
     if len(files) > 1:
         both = " and ".join(file.shown for file in files)
         return Sighting(State.CONFLICT, problem=f"{both} are two files for one name: remove one of them")
-    if files:
-        return files[0]
-    return folder or Sighting(State.ABSENT, problem="; ".join(notes))
+    for state in (State.PROBLEM, State.FILE, State.FOLDER):
+        for each in found:
+            if each.state is state:
+                return each
+    return Sighting(State.ABSENT, problem="; ".join(each.problem for each in found if each.problem))
+
+
+def _one(root: str, parent: str, shown: str, suffix: str, seen: Seen) -> Sighting:
+    """What the file, or without a suffix the folder, of this very name is."""
+    try:
+        path, info = resolve(root, parent, (os.path.basename(shown),), seen)
+    except OSError as error:
+        return _unseen(error, shown)
+    if stat.S_ISREG(info.st_mode):
+        signature = (info.st_dev, info.st_ino, info.st_mode, info.st_size, info.st_mtime_ns)
+        return Sighting(State.FILE, path, shown, signature)
+    if stat.S_ISDIR(info.st_mode) and not suffix:
+        return Sighting(State.FOLDER, path, shown, (info.st_dev, info.st_ino))
+    return Sighting(State.PROBLEM, problem=f"{shown} is no regular file")
 
 
 def _unseen(error: OSError, shown: str) -> Sighting:

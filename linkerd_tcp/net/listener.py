@@ -18,9 +18,15 @@ BATCH: Final = 64
 """Connections accepted in one turn of the loop, so that a burst does not starve the established ones."""
 
 BACK_OFF_SECS: Final = 0.05
-"""How long accepting rests after an overload errno."""
+"""How long accepting rests after an error of ours, such as no descriptor left."""
 
-_OVERLOAD: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_THAT_ONE_ONLY: Final = frozenset(
+    getattr(errno, name)
+    for name in ("ECONNABORTED", "EPROTO", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH")
+    if hasattr(errno, name)
+)
+"""What accept(2) says of a connection that has gone already; the next one may be fine. All else concerns us."""
+
 _READ: Final = 1
 
 _log = logging.getLogger(__name__)
@@ -119,10 +125,10 @@ class Acceptor:
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:
-            if error.errno in _OVERLOAD:
-                self._back_off(error)
-                return False
-            return True  # ECONNABORTED and its like concern that one connection, which has gone already
+            if error.errno in _THAT_ONE_ONLY:
+                return True
+            self._back_off(error)
+            return False
         # Family, type and protocol given: a bare fileno= would ask the kernel for them, three system calls.
         sock = Socket(self._family, socket.SOCK_STREAM, 0, fileno=descriptor)
         sock.setblocking(False)
@@ -130,7 +136,9 @@ class Acceptor:
         return True
 
     def _back_off(self, error: OSError) -> None:
-        """Overload stops accepting for a moment, never the listener."""
+        """An error stops accepting for a moment, never the listener."""
+        if not self._open or self._rest is not None:
+            return
         _log.warning("cannot accept on %s: %s; trying again", self.listening.getsockname(), error.strerror)
         self.pause()
         self._rest = self._loop.timer(BACK_OFF_SECS)

@@ -1,0 +1,51 @@
+"""`socketOptions` as setsockopt calls, for listeners (whose accepted sockets inherit them) and outbound sockets."""
+
+import _socket
+from typing import Protocol, TypeAlias
+
+SetSockOpt: TypeAlias = tuple[int, int, int]
+"""(level, option, value)"""
+
+
+class KeepAlive(Protocol):
+    """See INTERFACE, `socketOptions.keepAlive`."""
+
+    @property
+    def idle_secs(self) -> int: ...
+
+    @property
+    def interval_secs(self) -> int: ...
+
+    @property
+    def count(self) -> int: ...
+
+
+class SocketOptions(Protocol):
+    """What of `socketOptions` concerns a connection."""
+
+    @property
+    def no_delay(self) -> bool: ...
+
+    @property
+    def keep_alive(self) -> KeepAlive | None: ...
+
+    @property
+    def user_timeout_ms(self) -> int: ...
+
+
+def to_setsockopt(options: SocketOptions) -> tuple[SetSockOpt, ...]:
+    """Every option that changes something; those that a system lacks are left out."""
+    wanted: list[tuple[int, str, int]] = []
+    if options.no_delay:
+        wanted.append((_socket.IPPROTO_TCP, "TCP_NODELAY", 1))
+    alive = options.keep_alive
+    if alive is not None:
+        # macOS calls the idle time TCP_KEEPALIVE.
+        idle = "TCP_KEEPIDLE" if hasattr(_socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"
+        wanted.append((_socket.SOL_SOCKET, "SO_KEEPALIVE", 1))
+        wanted.append((_socket.IPPROTO_TCP, idle, alive.idle_secs))
+        wanted.append((_socket.IPPROTO_TCP, "TCP_KEEPINTVL", alive.interval_secs))
+        wanted.append((_socket.IPPROTO_TCP, "TCP_KEEPCNT", alive.count))
+    if options.user_timeout_ms:
+        wanted.append((_socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", options.user_timeout_ms))
+    return tuple((level, getattr(_socket, name), value) for level, name, value in wanted if hasattr(_socket, name))

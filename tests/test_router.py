@@ -1,0 +1,232 @@
+"""Paths are bound once, followed live, evicted when idle; strangers' names take no slot."""
+
+from collections.abc import Iterator
+from time import monotonic
+
+import gevent
+import pytest
+
+from linkerd_tcp.errors import Cause, ConnectionFailed
+from linkerd_tcp.naming import nametree
+from linkerd_tcp.naming.addr import PENDING, Address, Bound, Failed
+from linkerd_tcp.naming.name import BoundName
+from linkerd_tcp.naming.path import Path
+from linkerd_tcp.naming.watch import Var
+from linkerd_tcp.record import Record
+from linkerd_tcp.router import UNBOUND_ROUTES, Connection, Router
+from tests.rig import BOUND, WEB, ByHand, Endpoint, addresses, leaf, router_config
+
+
+def record() -> Record:
+    return Record(1, "test", "127.0.0.1:1", ("127.0.0.1", 2))
+
+
+def connect(router: Router, path: Path = WEB, secs: float = 2) -> Connection:
+    return router.connect(path, record(), monotonic() + secs)
+
+
+def cause_of(router: Router, path: Path = WEB, secs: float = 2) -> Cause:
+    with pytest.raises(ConnectionFailed) as failed:
+        connect(router, path, secs)
+    return failed.value.cause
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    made = Endpoint()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hand() -> ByHand:
+    return ByHand()
+
+
+@pytest.fixture
+def router(hand: ByHand) -> Iterator[Router]:
+    made = Router(router_config(cache={"paths": 3, "idle_ttl_secs": 0.0}), hand)
+    yield made
+    made.close()
+    assert hand.open == []
+    assert hand.closed
+
+
+def test_a_path_is_bound_once_and_found_afterwards(router: Router, hand: ByHand, endpoint: Endpoint) -> None:
+    hand.set(WEB, leaf(Var(addresses(endpoint.port))))
+    for _ in range(3):
+        connect(router).close()
+    assert (router.figures.created, router.figures.found) == (1, 2)
+    assert len(hand.open) == 1
+
+
+def test_a_connection_says_where_it_went(router: Router, hand: ByHand, endpoint: Endpoint) -> None:
+    hand.set(WEB, leaf(Var(addresses(endpoint.port))))
+    said = record()
+    router.connect(WEB, said, monotonic() + 2).close()
+    assert said.bound == BOUND
+    assert said.endpoint == f"127.0.0.1:{endpoint.port}"
+
+
+@pytest.mark.parametrize(
+    ("binding", "cause"),
+    [
+        (nametree.NEG, Cause.NOT_FOUND),
+        (nametree.FAIL, Cause.BINDING),
+        (nametree.EMPTY, Cause.NO_ENDPOINT),
+        (Failed("namerd is on fire"), Cause.BINDING),
+        (leaf(Var(Bound(()))), Cause.NO_ENDPOINT),
+    ],
+)
+def test_a_name_that_leads_nowhere_fails_at_once_with_its_cause(
+    router: Router, hand: ByHand, binding: object, cause: Cause
+) -> None:
+    hand.set(WEB, binding)  # type: ignore[arg-type]
+    began = monotonic()
+    assert cause_of(router, secs=30) is cause
+    assert monotonic() - began < 1
+
+
+def test_a_failure_carries_its_delegation(router: Router) -> None:
+    said = record()
+    with pytest.raises(ConnectionFailed):
+        router.connect(WEB, said, monotonic() + 2)
+    assert said.explanation == {"type": "neg", "path": "/svc/web"}
+
+
+def test_a_pending_name_is_waited_for_and_no_longer_than_allowed(router: Router, hand: ByHand, endpoint: Endpoint) -> None:
+    hand.set(WEB, PENDING)
+    assert cause_of(router, secs=0.05) is Cause.PENDING
+    gevent.spawn_later(0.05, hand.set, WEB, leaf(Var(addresses(endpoint.port))))
+    connect(router).close()
+
+
+def test_a_change_is_applied_without_traffic(router: Router, hand: ByHand, endpoint: Endpoint) -> None:
+    old, new = Path.read("/#/test/old"), Path.read("/#/test/new")
+    hand.set(WEB, leaf(Var(addresses(endpoint.port)), old))
+    connect(router).close()
+    hand.set(WEB, leaf(Var(addresses(endpoint.port)), new))
+    assert [balancer.bound for balancer in router.balancers()] == [new]
+
+
+def test_last_good_stays_while_the_new_answer_is_unknown_or_an_error(
+    router: Router, hand: ByHand, endpoint: Endpoint
+) -> None:
+    hand.set(WEB, leaf(Var(addresses(endpoint.port))))
+    connect(router).close()
+    hand.set(WEB, PENDING)
+    connect(router).close()
+    hand.set(WEB, Failed("gone away"))
+    connect(router).close()
+    hand.set(WEB, nametree.NEG)
+    assert cause_of(router) is Cause.NOT_FOUND
+
+
+def test_a_name_that_appears_is_used_at_once_though_its_absence_was_cached(
+    router: Router, hand: ByHand, endpoint: Endpoint
+) -> None:
+    assert cause_of(router) is Cause.NOT_FOUND
+    hand.set(WEB, leaf(Var(addresses(endpoint.port))))
+    connect(router).close()
+
+
+def test_each_connection_of_a_union_chooses_its_branch_by_weight(router: Router, hand: ByHand) -> None:
+    many, few = Endpoint(), Endpoint()
+    branches = tuple(
+        nametree.Weighted(weight, nametree.Leaf(BoundName(Path.read(f"/#/{name}"), Var(addresses(end.port)))))
+        for weight, name, end in ((9.0, "many", many), (1.0, "few", few))
+    )
+    hand.set(WEB, nametree.Union(branches))
+    for _ in range(600):
+        connect(router).close()
+    gevent.sleep(0.05)
+    many.close()
+    few.close()
+    assert 25 <= few.accepts <= 110, "60 expected; six standard deviations are 44"
+
+
+def test_paths_to_one_name_share_its_balancer_until_the_last_is_evicted(
+    router: Router, hand: ByHand, endpoint: Endpoint
+) -> None:
+    first, second = Path.read("/svc/a"), Path.read("/svc/b")
+    addrs = {path: Var(addresses(endpoint.port)) for path in (first, second)}
+    for path, addr in addrs.items():
+        hand.set(path, leaf(addr))
+        connect(router, path).close()
+    (balancer,) = router.balancers()
+    hand.set(first, nametree.NEG)
+    # What it followed may have been the first one's addresses: it goes on with the other's.
+    other = Endpoint()
+    addrs[second].set(addresses(other.port))
+    assert [row["address"] for row in balancer.endpoints_json()] == [f"127.0.0.1:{other.port}"]
+    other.close()
+    hand.set(second, nametree.NEG)
+    assert router.balancers() == []
+
+
+def test_the_cache_is_bounded_and_evicts_what_was_idle_longest(
+    router: Router, hand: ByHand, endpoint: Endpoint
+) -> None:
+    paths = [Path.read(f"/svc/{number}") for number in range(5)]
+    for number, path in enumerate(paths):
+        hand.set(path, leaf(Var(addresses(endpoint.port)), Path.read(f"/#/{number}")))
+        connect(router, path).close()
+    assert [route.path for route in router.routes()] == paths[2:]
+
+
+def test_idle_routes_are_swept_and_busy_ones_are_not(router: Router, hand: ByHand, endpoint: Endpoint) -> None:
+    hand.set(WEB, leaf(Var(addresses(endpoint.port))))
+    connection = connect(router)
+    gevent.sleep(0.01)
+    router.sweep()
+    assert [route.path for route in router.routes()] == [WEB]
+    connection.close()
+    router.sweep()
+    assert list(router.routes()) == []
+    assert router.balancers() == []
+
+
+def test_a_flood_of_strangers_names_takes_no_slot_of_bound_ones(
+    router: Router, hand: ByHand, endpoint: Endpoint
+) -> None:
+    hand.set(WEB, leaf(Var(addresses(endpoint.port))))
+    connect(router).close()
+    for number in range(UNBOUND_ROUTES + 100):
+        assert cause_of(router, Path(("svc", f"stranger{number}"))) is Cause.NOT_FOUND
+    assert len(list(router.routes())) == UNBOUND_ROUTES + 1
+    assert len(hand.open) == UNBOUND_ROUTES + 1
+    before = router.figures.created
+    connect(router).close()
+    assert router.figures.created == before
+
+
+def test_a_switch_keeps_balancers_and_their_connections(router: Router, hand: ByHand, endpoint: Endpoint) -> None:
+    hand.set(WEB, leaf(Var(addresses(endpoint.port))))
+    connection = connect(router)
+    (balancer,) = router.balancers()
+    other = ByHand()
+    addr = Var(addresses(endpoint.port))
+    other.set(WEB, leaf(addr))
+    router.switch(router.config, other)
+    assert hand.closed
+    assert hand.open == []
+    assert router.balancers() == [balancer]
+    addr.set(Bound((Address("127.0.0.1", endpoint.port, 0.5),)))
+    assert balancer.endpoints_json()[0]["weight"] == 0.5
+    assert balancer.endpoints_json()[0]["open"] == 1
+    connection.close()
+    router.close()
+    assert other.closed
+
+
+def test_a_drain_outlives_the_balancer_it_was_made_on(router: Router, hand: ByHand, endpoint: Endpoint) -> None:
+    hand.set(WEB, leaf(Var(addresses(endpoint.port))))
+    connect(router).close()
+    address = f"127.0.0.1:{endpoint.port}"
+    assert router.drain(str(BOUND), address, True)
+    assert not router.drain(str(BOUND), "192.0.2.1:1", True)
+    router.sweep()
+    assert router.balancers() == []
+    assert cause_of(router) is Cause.NO_ENDPOINT
+    assert router.drain(str(BOUND), address, False)
+    connect(router).close()

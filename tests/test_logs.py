@@ -295,12 +295,13 @@ def test_an_access_log_that_cannot_be_opened_names_its_key(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_under_the_access_log_is_said_once_in_the_log(lines: Lines, record: Record) -> None:
+def test_a_full_disk_under_the_access_log_is_said_once_and_the_loss_at_the_end(lines: Lines, record: Record) -> None:
     logs = lines.configure()
     log = AccessLog(AccessLogConfig(path="/dev/full"), say=logs.say)
     for lost in (1, 2, 3):
         log.log(record)
         until(lambda lost=lost: log.dropped["disk_full"] == lost, "the lost line was not counted")
     assert log.close(DEADLINE_SECS)
-    (said,) = lines.close()
-    assert "WARNING linkerd_tcp.logs accessLog.path /dev/full: No space left on device; lines are dropped" in said
+    began, ended = lines.close()
+    assert "WARNING linkerd_tcp.logs accessLog.path /dev/full: No space left on device; lines are dropped" in began
+    assert ended.endswith("accessLog.path /dev/full: closed; 3 lines were lost")

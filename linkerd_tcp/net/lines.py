@@ -57,7 +57,7 @@ class LineWriter:
 
     At most `max_lines` and about `max_chars` wait; what is over is dropped and counted in `dropped`, by reason:
     `stalled` (nobody reads, or too slowly), `disk_full`, `error` (any other), `closed`. `say` is called with one
-    plain sentence when lines begin to be lost and with one when writing works again; it may be called from
+    plain sentence when lines begin to be lost and with one when writing works again or ends; it may be called from
     the native thread, so it must neither block nor take a lock (another writer's `write` is right).
     Raises StartError, saying which file and what to do, when `path` cannot be opened; `what` names it there.
     """
@@ -184,6 +184,8 @@ class LineWriter:
         try:
             while self._pass_on():
                 pass
+            if self._say is not None and self.lost > self._said_lost:
+                self._say(f"{self.name}: closed; {_lines(self.lost - self._said_lost)} lost")
         finally:
             if self._owns_fd:
                 _native_close(self._fd)
@@ -259,7 +261,7 @@ class LineWriter:
         self._loss_said = False
         self._said_at = now
         self._said_lost += lost
-        self._say(f"{self.name}: is written again; {lost} {'line was' if lost == 1 else 'lines were'} lost")
+        self._say(f"{self.name}: is written again; {_lines(lost)} lost")
 
     def _reopen(self) -> None:
         self._reopening = False
@@ -272,6 +274,10 @@ class LineWriter:
         _native_close(self._fd)
         self._fd = fresh
         self._torn = False
+
+
+def _lines(count: int) -> str:
+    return "1 line was" if count == 1 else f"{count} lines were"
 
 
 _ADVICE: Final = {

@@ -173,6 +173,7 @@ def test_a_full_disk_costs_counted_lines() -> None:
         "access log /dev/full: No space left on device; lines are dropped and counted until it can be written again"
     ]
     assert writer.close(DEADLINE_SECS)
+    assert said[1:] == ["access log /dev/full: closed; 2 lines were lost"]
 
 
 def test_a_line_cut_off_by_a_full_disk_is_ended_before_the_next_one(tmp_path: Path) -> None:

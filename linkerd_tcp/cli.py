@@ -10,15 +10,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Final
 
 import gevent
 
 from linkerd_tcp import __version__
 from linkerd_tcp.app import App
-from linkerd_tcp.backends import ExampleBackends
+from linkerd_tcp.backends import ExampleBackends, parse_range
 from linkerd_tcp.config.app import AppConfig
-from linkerd_tcp.config.load import load_config, missing_files, not_built
+from linkerd_tcp.config.load import load_config, missing_files, not_built, warnings
 from linkerd_tcp.config.schema import json_schema
 from linkerd_tcp.errors import ConfigError, DtabError, LinkerdTcpError, StartError
 from linkerd_tcp.explain import check_namers, explain
@@ -27,7 +26,6 @@ from linkerd_tcp.naming.path import Path
 from linkerd_tcp.record import address_text
 
 OK, FAILED, WRONG = 0, 1, 2
-MOST_BACKENDS: Final = 100
 
 _log = logging.getLogger(__name__)
 
@@ -71,8 +69,11 @@ def _serve(config: AppConfig, path: str, ports: tuple[int, int] | None) -> int:
         logs.close(1.0)
         print(f"linkerd-tcp: {error}", file=sys.stderr)
         return FAILED
+    for warning in warnings(config):
+        _log.warning("%s", warning)
     _announce(app, ports)
     _handle_signals(app)
+    logs.capture_stderr()
     try:
         app.run_until_stopped()
     finally:
@@ -153,9 +154,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _ports(text: str) -> tuple[int, int]:
-    first, _, last = text.partition("-")
-    if not (first.isascii() and first.isdigit() and last.isascii() and last.isdigit()):
-        raise argparse.ArgumentTypeError("two ports are expected, as in 8081-8083")
-    if not 1 <= int(first) <= int(last) <= 65535 or int(last) - int(first) >= MOST_BACKENDS:
-        raise argparse.ArgumentTypeError(f"ports are 1 to 65535, the first not after the last, at most {MOST_BACKENDS} of them")
-    return int(first), int(last)
+    try:
+        return parse_range(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

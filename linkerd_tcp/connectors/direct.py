@@ -6,14 +6,14 @@ type given, no watcher when the connect ends at once, and one io watcher and one
 
 import _socket
 import errno
-from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from gevent.hub import get_hub
 from greenlet import getcurrent
 
 from linkerd_tcp.connectors.connector import Abandoned, Target
 from linkerd_tcp.connectors.failures import failure, met_itself
+from linkerd_tcp.net.options import SocketOptions, to_setsockopt
 
 _TYPE: Final[int] = _socket.SOCK_STREAM | getattr(_socket, "SOCK_NONBLOCK", 0) | getattr(_socket, "SOCK_CLOEXEC", 0)
 _SETS_NONBLOCKING: Final = hasattr(_socket, "SOCK_NONBLOCK")
@@ -23,39 +23,13 @@ _WRITE: Final = 2
 _ABANDONED: Final = -1
 
 
-class KeepAlive(Protocol):
-    """See INTERFACE, `socketOptions.keepAlive`."""
-
-    @property
-    def idle_secs(self) -> int: ...
-
-    @property
-    def interval_secs(self) -> int: ...
-
-    @property
-    def count(self) -> int: ...
-
-
-class SocketOptions(Protocol):
-    """What of `socketOptions` concerns an outbound connection."""
-
-    @property
-    def no_delay(self) -> bool: ...
-
-    @property
-    def keep_alive(self) -> KeepAlive | None: ...
-
-    @property
-    def user_timeout_ms(self) -> int: ...
-
-
 class DirectConnector:
     """Connects over TCP and sets `options` on what it connected. See `Connector` for what connect() promises."""
 
     __slots__ = ("_options",)
 
     def __init__(self, options: SocketOptions) -> None:
-        self._options = tuple(_to_setsockopt(options))
+        self._options = to_setsockopt(options)
 
     def connect(self, target: Target, timeout_secs: float) -> _socket.socket:
         """See `Connector.connect`."""
@@ -150,21 +124,3 @@ def _wait(sock: _socket.socket, target: Target, timeout_secs: float) -> int:
         timer.close()
         attempts.discard(waiting)
     return waiting.outcome or sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
-
-
-def _to_setsockopt(options: SocketOptions) -> Sequence[tuple[int, int, int]]:
-    """(level, option, value) of every option that changes something; those that a system lacks are left out."""
-    wanted: list[tuple[int, str, int]] = []
-    if options.no_delay:
-        wanted.append((_socket.IPPROTO_TCP, "TCP_NODELAY", 1))
-    alive = options.keep_alive
-    if alive is not None:
-        # macOS calls the idle time TCP_KEEPALIVE.
-        idle = "TCP_KEEPIDLE" if hasattr(_socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"
-        wanted.append((_socket.SOL_SOCKET, "SO_KEEPALIVE", 1))
-        wanted.append((_socket.IPPROTO_TCP, idle, alive.idle_secs))
-        wanted.append((_socket.IPPROTO_TCP, "TCP_KEEPINTVL", alive.interval_secs))
-        wanted.append((_socket.IPPROTO_TCP, "TCP_KEEPCNT", alive.count))
-    if options.user_timeout_ms:
-        wanted.append((_socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", options.user_timeout_ms))
-    return [(level, getattr(_socket, name), value) for level, name, value in wanted if hasattr(_socket, name)]

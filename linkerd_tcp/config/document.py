@@ -56,13 +56,6 @@ class Document:
             return self._inside(node, offset)
         return key_spot or (node.line, node.column)
 
-    def has(self, loc: tuple[Any, ...]) -> bool:
-        """Whether the file says anything at `loc`."""
-        node = self._root
-        for part in loc:
-            node = None if node is None else node.children.get(part)
-        return node is not None
-
     def _inside(self, node: Node, offset: int) -> Spot:
         """The place of a character of a text; of one that was folded or escaped, the text's beginning."""
         lines = BREAK.split(self._text)

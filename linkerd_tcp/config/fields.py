@@ -43,7 +43,8 @@ def refuse(words: str, offset: int = -1, key: str = "") -> NoReturn:
 def as_text(value: Any, expected: str) -> str:
     """`value`, if it is text."""
     if not isinstance(value, str):
-        refuse(f"expected {expected}, got {say(value)}")
+        hint = " (put it in quotes)" if isinstance(value, float) else ""
+        refuse(f"expected {expected}, got {say(value)}{hint}")
     return value
 
 

@@ -21,8 +21,9 @@ def did_you_mean(word: Any, known: list[str], *, near_only: bool = False) -> str
     """` (did you mean port?)`, or what there is when nothing is near and the list is short."""
     if not isinstance(word, str):
         return ""
-    lowered = {each.lower(): each for each in known}
-    near = get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6)
+    # What all kinds begin with makes none of them nearer.
+    lowered = {each.lower().removeprefix("io.l5d."): each for each in known}
+    near = get_close_matches(word.lower().removeprefix("io.l5d."), list(lowered), n=1, cutoff=0.6)
     if near:
         return f" (did you mean {lowered[near[0]]}?)"
     return f" (there is {', '.join(known)})" if 0 < len(known) <= 8 and not near_only else ""

@@ -149,7 +149,7 @@ def _missing(key: str, models: list[type[BaseModel]]) -> str:
     for model in models:
         for field in model.model_fields.values():
             if field.alias == key and field.description:
-                words = field.description.rstrip(".")
+                words = re.split(r"[.;]\s|[.;]$", field.description)[0]
                 return f"required key is missing ({words[:1].lower()}{words[1:]})"
     return "required key is missing"
 

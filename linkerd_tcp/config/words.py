@@ -146,5 +146,22 @@ KIND_ADVICE: Final[dict[str, dict[str, str]]] = {
     },
     "balancer": {"heap": "write leastLoaded", "aperture": "write p2c"},
     "client": {"global": "write io.l5d.global", "static": "write io.l5d.static"},
-    "namer": {"io.l5d.inet": "/$/inet/HOST/PORT is always there; leave it out"},
+    "namer": {
+        **dict.fromkeys(
+            (
+                "io.l5d.consul",
+                "io.l5d.curator",
+                "io.l5d.istio",
+                "io.l5d.k8s",
+                "io.l5d.k8s.external",
+                "io.l5d.k8s.ns",
+                "io.l5d.marathon",
+                "io.l5d.rancher",
+                "io.l5d.serversets",
+                "io.l5d.zkLeader",
+            ),
+            "linkerd 1 has it; here endpoints come from files, io.l5d.fs, or from namerd, io.l5d.namerd",
+        ),
+        "io.l5d.inet": "/$/inet/HOST/PORT is always there; leave it out",
+    },
 }

@@ -112,7 +112,7 @@ def _spot_of(text: str, index: int) -> Spot:
 def _joined(match: re.Match[str]) -> str:
     if match[1] is None:
         return match[0]
-    return chr(0x10000 + ((int(match[1], 16) & 0x3FF) << 10) + (int(match[2], 16) & 0x3FF))
+    return f"\\U{0x10000 + ((int(match[1], 16) & 0x3FF) << 10) + (int(match[2], 16) & 0x3FF):08x}"
 
 
 class _Reader:
@@ -124,7 +124,6 @@ class _Reader:
         self._keys: list[str | int | None] = []
         self._anchors: dict[str, Node] = {}
         self._root: Node | None = None
-        self._values = 0
 
     def read(self, text: str) -> Node | None:
         parser = _LOADER(text)
@@ -139,8 +138,6 @@ class _Reader:
                     self._take(event)
         except yaml.YAMLError as error:
             raise _syntax(error, text) from None
-        except RecursionError:
-            raise _Fatal((1, 1), "nested too deeply") from None
         finally:
             parser.dispose()
         return self._root
@@ -191,7 +188,7 @@ class _Reader:
             raise _Fatal(_at(event), f"{self._path()}the alias *{event.anchor} has no anchor &{event.anchor} before it")
         if node.open:
             raise _Fatal(_at(event), f"{self._path()}the alias *{event.anchor} stands inside what it repeats")
-        self._placed(node, _at(event))
+        self._placed(node)
 
     def _awaits_key(self) -> bool:
         return bool(self._stack) and self._keys[-1] is None
@@ -199,7 +196,7 @@ class _Reader:
     def _key(self, event: Any) -> None:
         key: str = event.value
         parent = self._stack[-1]
-        if not event.style and key == "<<":
+        if key == "<<":
             words = "merge keys are not read: write the keys out, or repeat a whole value with an alias"
             self._problem(event, (*self._loc(), key), words)
         elif not event.style and key == "":
@@ -211,7 +208,7 @@ class _Reader:
         # The first one of two stays: what the rest of the file was written to go with.
         parent.keys.setdefault(key, _at(event))
 
-    def _placed(self, node: Node, _alias_at: Spot | None = None) -> None:
+    def _placed(self, node: Node) -> None:
         """`node` is whole: it goes into what it stands in."""
         if not self._stack:
             self._root = node
@@ -223,7 +220,7 @@ class _Reader:
             parent.children[key] = node
             self._keys[-1] = key + 1
         else:
-            if key not in parent.children:
+            if key not in parent.children and key != "<<":
                 parent.value[key] = node.value
                 parent.children[key] = node
             self._keys[-1] = None
@@ -285,4 +282,5 @@ def _syntax(error: yaml.YAMLError, text: str) -> _Fatal:
         )
         context = None
     where = f" (line {start.line + 1})" if start is not None and start.line + 1 != spot[0] else ""
-    return _Fatal(spot, f"not YAML: {f'{context}{where}: ' if context else ''}{problem}")
+    language = "JSON" if text.lstrip().startswith("{") else "YAML"
+    return _Fatal(spot, f"not {language}: {f'{context}{where}: ' if context else ''}{problem}")

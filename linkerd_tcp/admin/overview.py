@@ -76,10 +76,11 @@ def _table(
     }
 
 
-_TEXT, _NUMBER = "text", "number"
+_TEXT, _SHORT, _NUMBER = "text", "short", "number"
+"""Kinds of columns: what may be wrapped, what may not, what is aligned on the right."""
 
 ROUTER_COLUMNS: Final = (
-    ("Router", _TEXT), ("Servers", _NUMBER), ("Paths bound", _NUMBER), ("Found", _NUMBER), ("Created", _NUMBER),
+    ("Router", _SHORT), ("Servers", _NUMBER), ("Paths bound", _NUMBER), ("Found", _NUMBER), ("Created", _NUMBER),
     ("Errors", _NUMBER),
 )  # fmt: skip
 
@@ -98,7 +99,7 @@ def _routers(routers: Iterable[Router]) -> Iterator[list[Cell]]:
 
 
 SERVER_COLUMNS: Final = (
-    ("Address", _TEXT), ("Router", _TEXT), ("Destination", _TEXT), ("Active", _NUMBER), ("Waiting", _NUMBER),
+    ("Address", _SHORT), ("Router", _SHORT), ("Destination", _TEXT), ("Active", _NUMBER), ("Waiting", _NUMBER),
     ("Accepts", _NUMBER), ("Failures", _NUMBER), ("Failures by cause", _TEXT),
 )  # fmt: skip
 
@@ -119,8 +120,9 @@ def _server(server: Server) -> list[Cell]:
 
 
 ENDPOINT_COLUMNS: Final = (
-    ("Path", _TEXT), ("Bound to", _TEXT), ("Endpoint", _TEXT), ("State", _TEXT), ("Weight", _NUMBER), ("Open", _NUMBER),
-    ("Pending", _NUMBER), ("Connects", _NUMBER), ("Failures", _NUMBER), ("Last error", _TEXT), ("Failed since", _TEXT),
+    ("Path", _TEXT), ("Bound to", _TEXT), ("Endpoint", _SHORT), ("State", _SHORT), ("Weight", _NUMBER),
+    ("Open", _NUMBER), ("Pending", _NUMBER), ("Connects", _NUMBER), ("Failures", _NUMBER), ("Last error", _TEXT),
+    ("Failed since", _SHORT),
 )  # fmt: skip
 
 
@@ -171,8 +173,8 @@ def _endpoint(endpoint: dict[str, Any]) -> list[Cell]:
 
 
 NAMER_COLUMNS: Final = (
-    ("Namer", _TEXT), ("Name", _TEXT), ("State", _TEXT), ("Addresses", _NUMBER), ("Last good", _TEXT), ("Error", _TEXT),
-    ("Next attempt", _TEXT),
+    ("Namer", _TEXT), ("Name", _TEXT), ("State", _SHORT), ("Addresses", _NUMBER), ("Last good", _SHORT),
+    ("Error", _TEXT), ("Next attempt", _SHORT),
 )  # fmt: skip
 
 

@@ -101,7 +101,7 @@ class FakeApp:
         return record is not None
 
     def drain(self, bound: str, address: str, on: bool) -> bool:
-        return any([router.drain(bound, address, on) for router in self.routers.values()])
+        return any(router.drain(bound, address, on) for router in self.routers.values())
 
     # What tests do with it
 

@@ -44,7 +44,8 @@ def test_killing_one_of_three_refuses_none_of_the_connections_made_after_it(tmp_
         command = [pgbench, "-n", "-S", "-C", "-c", "8", "-j", "2", "-T", "15", *postgres_at(proxy.port())]
         bench = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
-            proxy.closed(300)
+            until("it is under way", lambda: bench.poll() is not None or len(proxy.access_log()) >= 300)
+            assert bench.poll() is None, bench.communicate()[0]
             port, victim = servers[1]
             end_group(victim, signal.SIGKILL)
             killed_at = time.time()

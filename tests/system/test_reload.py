@@ -60,7 +60,8 @@ def test_fifty_reloads_at_500_new_connections_a_second_fail_and_cut_none(tmp_pat
 
 
 def test_a_wrong_file_changes_nothing_and_every_error_is_answered(tmp_path: Path) -> None:
-    with backends(2) as (one, two), Proxy(tmp_path, config([one.address])) as proxy:
+    server = {"port": free_port()}
+    with backends(2) as (one, two), Proxy(tmp_path, config([one.address], server=server)) as proxy:
         before = proxy.get_json("/config.json")
         wrong = config([two.address], servers=[{"port": 0, "dstName": "svc"}, {"port": 1, "dstNam": "/svc/x"}])
         with Held(proxy.address, 3):
@@ -75,7 +76,7 @@ def test_a_wrong_file_changes_nothing_and_every_error_is_answered(tmp_path: Path
             assert set(visit(proxy.address, 5)) == {"b0"}
         assert proxy.get_json("/config.json") == before
         assert proxy.metric("l5d_config_last_reload_success") == 0
-        proxy.write(config([two.address], server={"port": proxy.port()}))
+        proxy.write(config([two.address], server=server))
         status, text = proxy.post("/reload")
         assert status == 200, text
         assert json.loads(text)
@@ -84,9 +85,13 @@ def test_a_wrong_file_changes_nothing_and_every_error_is_answered(tmp_path: Path
 
 
 def test_a_reload_that_needs_a_taken_port_changes_nothing(tmp_path: Path) -> None:
-    with backends(2) as (one, two), Backend("taken") as taken, Proxy(tmp_path, config([one.address])) as proxy:
-        both = [{"port": proxy.port(), "dstName": "/svc/default"}, {"port": taken.port, "dstName": "/svc/default"}]
-        proxy.write(config([two.address], servers=both))
+    port = free_port()
+    with (
+        backends(2) as (one, two),
+        Backend("taken") as taken,
+        Proxy(tmp_path, config([one.address], servers=_servers(port))) as proxy,
+    ):
+        proxy.write(config([two.address], servers=_servers(port, taken.port)))
         status, text = proxy.post("/reload")
         assert status == 422
         assert str(taken.port) in text
@@ -95,8 +100,7 @@ def test_a_reload_that_needs_a_taken_port_changes_nothing(tmp_path: Path) -> Non
 
 def test_what_needs_a_restart_is_said_and_not_applied(tmp_path: Path) -> None:
     with Backend("b") as backend, Proxy(tmp_path, config([backend.address])) as proxy:
-        port = proxy.port()
-        changed = config([backend.address], server={"port": port}, admin={"port": free_port()}, bufferSizeBytes=4096)
+        changed = config([backend.address], admin={"port": free_port()}, bufferSizeBytes=4096)
         proxy.write(changed)
         status, text = proxy.post("/reload")
         assert status == 200
@@ -110,3 +114,22 @@ def test_hup_with_the_configuration_from_standard_input_changes_nothing_and_says
         proxy.signal(signal.SIGHUP)
         until("why is said", lambda: "standard input" in proxy.log)
         assert set(visit(proxy.address, 3)) == {"b"}
+
+
+def test_a_reload_with_an_access_log_that_cannot_be_opened_changes_nothing(tmp_path: Path) -> None:
+    port, other = free_port(), free_port()
+    with backends(2) as (one, two), Proxy(tmp_path, config([one.address], servers=_servers(port))) as proxy:
+        wrong = {"path": "no/such/folder/access.log", "format": "json"}
+        more = _servers(port, other)
+        proxy.write(config([two.address], servers=more, accessLog=wrong))
+        status, text = proxy.post("/reload")
+        assert status == 422
+        assert "access.log" in text
+        assert proxy.metric("l5d_config_last_reload_success") == 0
+        assert set(visit(proxy.address, 5)) == {"b0"}
+        assert len(proxy.closed(5)) == 5
+        # The new listener is not left behind: the next reload can have it.
+        proxy.write(config([two.address], servers=more))
+        status, text = proxy.post("/reload")
+        assert status == 200, text
+        assert set(visit(("127.0.0.1", other), 5)) == {"b1"}

@@ -45,7 +45,7 @@ def test_a_port_held_with_reuse_port_by_another_is_taken_too(tmp_path: Path) -> 
     ("text", "said"),
     [
         (None, "config.yml"),
-        ("routers: [", "config.yml:1:"),
+        ("routers: [", "config.yml:"),
         ("", "routers"),
         ("routers: []\n", "routers"),
         ("routers:\n- servers:\n  - {prot: 1, dstName: /svc/a}\n", "config.yml:3:6: routers[0].servers[0].prot"),

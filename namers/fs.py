@@ -4,7 +4,7 @@ import errno
 import logging
 from collections.abc import Callable
 from itertools import islice
-from time import monotonic, time
+from time import time
 from typing import Annotated, Any, Final, Literal
 
 import gevent
@@ -21,7 +21,8 @@ from linkerd_tcp.naming.nametree import NEG, Leaf
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var, Watch
 from linkerd_tcp.net.files import MAX_FILE_BYTES, Sighting, State, is_file_name, read
-from linkerd_tcp.net.watch import SLICE_SECS, FolderWatcher, Watched
+from linkerd_tcp.net.turns import Turns
+from linkerd_tcp.net.watch import FolderWatcher, Watched
 from namers.endpoints import EndpointsError, read_file
 from namers.live import LiveName
 from namers.survey import names_in, problems
@@ -117,11 +118,9 @@ class _Name:
             self._say("ignored", sighting.problem)
 
     def _read_in_slices(self, sighting: Sighting) -> None:
-        began = monotonic()
+        turns = Turns()
         for _ in self._read(sighting):
-            if monotonic() - began > SLICE_SECS:
-                gevent.sleep(0)
-                began = monotonic()
+            turns.rest()
         self.reading = None
         self._tell()
 

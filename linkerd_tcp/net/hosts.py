@@ -74,7 +74,7 @@ def resolve(host: str) -> list[str]:
 class _Host:
     """One name: its last known addresses, and what is under way for it."""
 
-    __slots__ = ("error", "error_at", "holders", "last_good_at", "name", "next_at", "query", "slow", "value")
+    __slots__ = ("answered", "error", "error_at", "holders", "last_good_at", "name", "next_at", "query", "value")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -82,8 +82,8 @@ class _Host:
         self.holders: list[Var[Addr]] = []
         self.next_at = 0.0
         self.query: _Query | None = None
-        self.slow = False
-        """The last query was given up on."""
+        self.answered = False
+        """The last query was answered in time."""
         self.error: str | None = None
         self.error_at: float | None = None
         self.last_good_at: float | None = None
@@ -107,8 +107,8 @@ class HostResolver:
     there were any. Addresses are sorted: a name server that rotates them changes nothing. `resolve_host` runs in a
     native thread.
 
-    At most `threads` queries run that have not been given up on, and at most four times as many threads in all; names
-    whose last query was given up on leave `threads` of those to the others.
+    At most `threads` queries run that have not been given up on, and at most four times as many threads in all; of
+    those, `threads` are left to the names whose last query was answered in time.
     """
 
     def __init__(
@@ -233,7 +233,7 @@ class HostResolver:
         for host in tuple(self._waiting):
             if active >= self._threads or len(self._running) >= 4 * self._threads:
                 return
-            if host.slow and len(self._running) >= 3 * self._threads:
+            if not host.answered and len(self._running) >= 3 * self._threads:
                 continue
             del self._waiting[host]
             query = host.query = _Query(host, monotonic() + self._query_secs)
@@ -253,7 +253,7 @@ class HostResolver:
 
     def _give_up(self, query: _Query) -> None:
         query.given_up = True
-        query.host.slow = True
+        query.host.answered = False
         # The host is asked for again when this thread has ended: a name never holds two threads.
         self._fail(query.host, "timeout", f"no answer about {query.host.name} within {self._query_secs:g} s")
 
@@ -263,7 +263,7 @@ class HostResolver:
         if not self._is_watched(host):
             return
         host.query = None
-        host.slow = query.given_up
+        host.answered = not query.given_up
         self._again_later(host)
         if query.error is None and query.addresses:
             self._good(host, Bound(tuple(Address(ip, 0) for ip in query.addresses)))
@@ -294,7 +294,10 @@ class HostResolver:
     def _tell(self, host: _Host, value: Addr) -> None:
         host.value = value
         for holder in tuple(host.holders):
-            holder.set(value)
+            try:
+                holder.set(value)
+            except Exception:  # noqa: BLE001  one observer must not end the resolving of all the other names
+                _log.exception("%s: an observer failed", host.name)
 
 
 def _no_such_name(error: Exception) -> bool:

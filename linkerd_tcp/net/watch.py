@@ -1,7 +1,7 @@
 """Names below one folder, watched: who wants to know is told when a file is there to be read, changed, or gone.
 
 One greenlet does it all. On Linux it reads the kernel's events itself; everywhere, or where those do not come, it looks
-at each watched file's stat. It works in slices of 2 ms and lets the loop run in between.
+at each watched file's stat. It works in short turns and lets the loop run in between.
 """
 
 import errno
@@ -17,6 +17,7 @@ import gevent
 from gevent.event import Event as Wake
 
 from linkerd_tcp.net.files import ABSENT, Sighting, State, look, resolve
+from linkerd_tcp.net.turns import Turns
 
 if TYPE_CHECKING:
     from linkerd_tcp.net.events import Change, FolderEvents, Pair
@@ -26,8 +27,6 @@ STILL_SECS: Final = 0.1
 
 SWEEP_SECS: Final = 5.0
 """With events, each watched file is looked at this often, to notice that events do not come."""
-
-SLICE_SECS: Final = 0.002
 
 Mode = Literal["auto", "poll"]
 
@@ -106,7 +105,7 @@ class FolderWatcher:
         self._counter = 0
         self._wake = Wake()
         self._greenlet: gevent.Greenlet | None = None
-        self._slice_began = 0.0
+        self._turns = Turns()
         self._closed = False
 
     # -- for those who want to know
@@ -174,7 +173,7 @@ class FolderWatcher:
         while not self._closed:
             self._wake.wait(max(0.0, self._next_at() - monotonic()))
             self._wake.clear()
-            self._slice_began = monotonic()
+            self._turns = Turns()
             self._read_events()
             self._check_due()
             if monotonic() >= self._sweep_at:
@@ -185,16 +184,10 @@ class FolderWatcher:
             heappop(self._due)  # looked at earlier than that, or forgotten
         return min(self._due[0][0], self._sweep_at) if self._due else self._sweep_at
 
-    def _pause(self) -> None:
-        """Let the loop run if this slice is used up."""
-        if monotonic() - self._slice_began > SLICE_SECS:
-            gevent.sleep(0)
-            self._slice_began = monotonic()
-
     def _check_due(self) -> None:
         while self._next_at() <= monotonic() and self._due and self._due[0][0] <= monotonic():
             self._check(heappop(self._due)[2], monotonic())
-            self._pause()
+            self._turns.rest()
 
     def _check(self, watched: Watched, now: float) -> None:
         """Look, and tell if it is time to."""
@@ -250,7 +243,7 @@ class FolderWatcher:
             elif self._look(watched) != watched.applied:
                 watched.missed = True  # or its event is still in the queue: then that will clear it in time
                 self.touch(watched, monotonic() + STILL_SECS)
-            self._pause()
+            self._turns.rest()
         now = monotonic()
         self._sweep_at = now + (max(self._interval, 10 * (now - began)) if self.polling else self._sweep_secs)
 
@@ -325,7 +318,7 @@ class FolderWatcher:
             now = monotonic()
             for change in changes:
                 root_touched |= self._changed(change, now)
-            self._pause()
+            self._turns.rest()
         if root_touched:
             self._find_root()
 

@@ -15,7 +15,6 @@ Stop:
 5. routers, namers and the access log end; admin last.
 """
 
-import gc
 import logging
 import os
 from collections.abc import Callable
@@ -119,10 +118,6 @@ class App:
         self._accepting = True
         self._sweeper = gevent.spawn(self._sweep)
         self._admin.start()
-        # What lives now lives to the end: the collector need not look at it again, nor so often.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
 
     def run_until_stopped(self) -> None:
         """Serve until `shutdown`, then stop as the module says."""
@@ -185,7 +180,8 @@ class App:
 
     def drain(self, bound: str, address: str, on: bool) -> bool:
         """Give (or no longer give) the endpoint weight 0 in every router that knows it; False if none does."""
-        return any([router.drain(bound, address, on) for router in self.routers.values()])
+        known = [router.drain(bound, address, on) for router in self.routers.values()]
+        return any(known)
 
     # Inside
 

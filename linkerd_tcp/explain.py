@@ -36,7 +36,9 @@ def explain(config: AppConfig, path: Path, label: str | None) -> int:
         binding = _settled(watch)
         print("\n".join(lines_of(interpreter.delegate(path))))
         problem = _problem(binding)
-        print(f"{path}: {problem or 'a new connection would have an address'}", file=sys.stderr if problem else sys.stdout)
+        print(
+            f"{path}: {problem or 'a new connection would have an address'}", file=sys.stderr if problem else sys.stdout
+        )
         watch.close()
         interpreter.close()
     return 1 if problem else 0
@@ -68,7 +70,9 @@ def _namers(config: AppConfig) -> Iterator[tuple[list[Any], Namer]]:
 def _router(config: AppConfig, label: str | None) -> RouterConfig:
     labels = ", ".join(router.label for router in config.routers)
     if label is None and len(config.routers) > 1:
-        raise ConfigError([f"linkerd-tcp: --explain: the file has several routers ({labels}): say which with --router LABEL"])
+        raise ConfigError(
+            [f"linkerd-tcp: --explain: the file has several routers ({labels}): say which with --router LABEL"]
+        )
     for router in config.routers:
         if label in (None, router.label):
             return router
@@ -111,7 +115,15 @@ def _addr_problem(name: BoundName) -> str | None:
     if isinstance(addr, Bound):
         if not addr.addresses:
             return f"{name.id} has no endpoints"
-        return None if any(address.weight > 0 for address in addr.addresses) else f"every endpoint of {name.id} has weight 0"
+        return (
+            None
+            if any(address.weight > 0 for address in addr.addresses)
+            else f"every endpoint of {name.id} has weight 0"
+        )
     if isinstance(addr, Pending):
         return f"the addresses of {name.id} were not known within {SETTLE_SECS:g} s"
-    return f"the addresses of {name.id} cannot be known: {addr.cause}" if isinstance(addr, Failed) else f"{name.id} is gone"
+    return (
+        f"the addresses of {name.id} cannot be known: {addr.cause}"
+        if isinstance(addr, Failed)
+        else f"{name.id} is gone"
+    )

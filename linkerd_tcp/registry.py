@@ -27,9 +27,6 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
     "utilities": {
         "/$/": "namers.inet:Utilities",
     },
-    "utilities": {
-        "/$/": "namers.inet:Utilities",
-    },
 }
 
 NOT_BUILT_YET: Final[dict[str, frozenset[str]]] = {

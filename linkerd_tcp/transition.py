@@ -184,8 +184,11 @@ def _servers(config: AppConfig) -> Iterator[tuple[ServerKey, str, RouterConfig, 
 
 def _changes(running: Running, config: AppConfig) -> Iterator[str]:
     namers = {namer_config.prefix: namer_config for namer_config in config.namers}
-    yield from _differences("namer", {f"/#{at}": its for at, its in running.namer_configs.items()},
-                            {f"/#{at}": its for at, its in namers.items()})
+    yield from _differences(
+        "namer",
+        {f"/#{at}": its for at, its in running.namer_configs.items()},
+        {f"/#{at}": its for at, its in namers.items()},
+    )
     routers = {label: router.config.model_copy(update={"servers": ()}) for label, router in running.routers.items()}
     yield from _differences(
         "router", routers, {new.label: new.model_copy(update={"servers": ()}) for new in config.routers}

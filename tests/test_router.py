@@ -94,7 +94,9 @@ def test_a_failure_carries_its_delegation(router: Router) -> None:
     assert said.explanation == {"type": "neg", "path": "/svc/web"}
 
 
-def test_a_pending_name_is_waited_for_and_no_longer_than_allowed(router: Router, hand: ByHand, endpoint: Endpoint) -> None:
+def test_a_pending_name_is_waited_for_and_no_longer_than_allowed(
+    router: Router, hand: ByHand, endpoint: Endpoint
+) -> None:
     hand.set(WEB, PENDING)
     assert cause_of(router, secs=0.05) is Cause.PENDING
     gevent.spawn_later(0.05, hand.set, WEB, leaf(Var(addresses(endpoint.port))))

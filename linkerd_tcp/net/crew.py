@@ -47,7 +47,7 @@ class Crew(Generic[Job]):
         while job is not None:
             try:
                 self._serve(job)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it is, the others go on
                 # A bug here costs this one connection. Its sockets were closed by serve's own finally.
                 _log.exception("a connection's greenlet failed; please report this")
             if self._closed or len(self._resting) >= self._max_resting:

@@ -325,7 +325,7 @@ class Duplex:
             self._arm(now)
 
     def is_quiet(self, now: float) -> bool:
-        """Nothing is under way: no byte held here or unsent in a socket, and none since 50 ms but towards the client."""
+        """Nothing is under way: the last byte went to the client 50 ms ago, and none is held here or unsent in a socket."""
         to_dst, to_src = self.to_dst, self.to_src
         return (
             to_dst.rest is None

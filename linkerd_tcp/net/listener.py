@@ -22,7 +22,16 @@ BACK_OFF_SECS: Final = 0.05
 
 _THAT_ONE_ONLY: Final = frozenset(
     getattr(errno, name)
-    for name in ("ECONNABORTED", "EPROTO", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH")
+    for name in (
+        "ECONNABORTED",
+        "EPROTO",
+        "ENOPROTOOPT",
+        "EHOSTDOWN",
+        "ENONET",
+        "EHOSTUNREACH",
+        "ENETDOWN",
+        "ENETUNREACH",
+    )
     if hasattr(errno, name)
 )
 """What accept(2) says of a connection that has gone already; the next one may be fine. All else concerns us."""
@@ -98,10 +107,7 @@ class Acceptor:
 
     def accept_waiting(self) -> bool:
         """Accept up to a batch of what waits in the queue, whatever `paused` says; False when it was empty."""
-        for _ in range(BATCH):
-            if not self._accept_one():
-                return False
-        return True
+        return all(self._accept_one() for _ in range(BATCH))
 
     def close(self) -> None:
         if self._open:
@@ -161,7 +167,12 @@ def _drop_new_handshakes(listening: Socket) -> None:
     load_flags, jump_if_set, give = 0x30, 0x45, 0x06
     code = b"".join(
         struct.pack("HBBI", *instruction)
-        for instruction in ((load_flags, 0, 0, 13), (jump_if_set, 0, 1, 0x02), (give, 0, 0, 0), (give, 0, 0, 0xFFFFFFFF))
+        for instruction in (
+            (load_flags, 0, 0, 13),
+            (jump_if_set, 0, 1, 0x02),
+            (give, 0, 0, 0),
+            (give, 0, 0, 0xFFFFFFFF),
+        )
     )
     memory = ctypes.create_string_buffer(code)
     so_attach_filter = 26

@@ -12,7 +12,7 @@ _SO_NWRITE = 0x1024
 
 
 def unsent_bytes(sock: Socket) -> int:
-    """Bytes in the socket's send queue that the peer has not acknowledged (tcp(7), SIOCOUTQ); 0 where it cannot be asked."""
+    """Bytes sent that the peer has not acknowledged (tcp(7), SIOCOUTQ); 0 where that cannot be asked."""
     try:
         if sys.platform == "darwin":
             return sock.getsockopt(SOL_SOCKET, _SO_NWRITE)

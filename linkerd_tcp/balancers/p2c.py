@@ -1,4 +1,4 @@
-"""Weighted least-loaded power of two choices, the default. DESIGN "Balancing" is its rule."""
+"""Weighted least-loaded power of two choices, the default. docs/balancing.md is its rule in words."""
 
 from collections.abc import Sequence
 from itertools import chain

@@ -1,4 +1,4 @@
-"""What a balancer reads of the client settings; INTERFACE, `client`, says what each means."""
+"""What a balancer reads of the client settings; docs/configuration.md says what each means."""
 
 from typing import Protocol
 

@@ -28,7 +28,7 @@ _RESTART_ONLY: Final = (
     ("namerd", "ip"),
     ("namerd", "port"),
 )
-"""Keys that a reload says are changed and does not apply (DESIGN, "Reloading")."""
+"""Keys that a reload says are changed and does not apply (docs/configuration.md, "Reload")."""
 
 
 def load_config(path: str) -> AppConfig:

@@ -8,7 +8,7 @@ SetSockOpt: TypeAlias = tuple[int, int, int]
 
 
 class KeepAlive(Protocol):
-    """See INTERFACE, `socketOptions.keepAlive`."""
+    """`socketOptions.keepAlive`; see docs/configuration.md."""
 
     @property
     def idle_secs(self) -> int: ...

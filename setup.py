@@ -61,6 +61,7 @@ setup(
             "types-PyYAML",
             "types-requests",
             "psutil>=5.9",
+            "jsonschema>=4.20",
             "setuptools>=68",
         ],
     },

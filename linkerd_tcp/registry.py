@@ -36,7 +36,6 @@ NOT_BUILT_YET: Final[dict[str, frozenset[str]]] = {
         {"io.l5d.sni", "io.l5d.alpn", "io.l5d.clientCert", "io.l5d.proxyAuthority", "io.l5d.localAddress"}
     ),
     "balancer": frozenset({"ewma", "leastLoaded", "roundRobin", "sourceHash"}),
-    "utilities": frozenset(),
 }
 """Kinds of the public interface that have no code here yet: named to the user, exit 2."""
 
@@ -70,11 +69,15 @@ def _offered(role: str) -> tuple[tuple[str, str], ...]:
 
 
 def load(role: str, kind: str) -> type:
-    """The configuration model of `kind`; UnknownKind if there is none, ImportError if its module cannot be had."""
+    """The configuration model of `kind`; UnknownKind if there is none.
+
+    Of a package's own kind also ImportError, AttributeError or TypeError, if what it offers is not there.
+    """
     table = kinds(role)
     if kind not in table:
         raise UnknownKind(role, kind, sorted({*table, *NOT_BUILT_YET.get(role, ())}))
     module, _, name = table[kind].partition(":")
     model = getattr(importlib.import_module(module), name)
-    assert isinstance(model, type)
+    if not isinstance(model, type):
+        raise TypeError(f"{table[kind]} is no class")
     return model

@@ -49,7 +49,7 @@ def model_of(role: str, kind: str, table: Kinds | None = None) -> type[BaseModel
             f"unknown {role} kind {say(kind)}{f' ({advice})' if advice else did_you_mean(kind, error.known)}",
             key="kind",
         )
-    except (registry.ConflictingKinds, ImportError, AttributeError) as error:
+    except (registry.ConflictingKinds, ImportError, AttributeError, TypeError) as error:
         refuse(f"{role} kind {say(kind)} cannot be used: {error}", key="kind")
     if not issubclass(model, BaseModel):
         refuse(f"{role} kind {say(kind)} cannot be used: {model!r} is no pydantic model", key="kind")

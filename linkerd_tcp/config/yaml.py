@@ -28,8 +28,8 @@ _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # fifteen t
 # authors mean octal.
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_DECIMAL: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,399})")
-_OTHER_BASE: Final = re.compile(r"0o[0-7]{1,399}|0x[0-9a-fA-F]{1,399}")
+_DECIMAL: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_OTHER_BASE: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _SPECIAL: Final = {
     **{sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")},
@@ -44,7 +44,7 @@ def scalar(text: str) -> Any:
     """What plain `text` means: None, a bool, a number, or the text itself."""
     if text in _NULL:
         return None
-    if text[0] not in "-+.0123456789tTfF":
+    if text[0] not in "-+.0123456789tTfF" or len(text) > 400:
         return text
     if text in _BOOL:
         return _BOOL[text]

@@ -105,7 +105,7 @@ def _path(value: Any) -> Path:
     try:
         return Path.read(text)
     except DtabError as error:
-        refuse(f"not a path: {error}", error.offset)
+        refuse(f"not a path: {_marked(error)}", error.offset)
 
 
 def _dtab(value: Any) -> Dtab:
@@ -114,15 +114,19 @@ def _dtab(value: Any) -> Dtab:
     try:
         return Dtab.read(as_text(value, "a dtab such as /svc => /#/io.l5d.fs ;"))
     except DtabError as error:
-        refuse(f"not a dtab: {_one_line(error)}", error.offset)
+        refuse(f"not a dtab: {_marked(error)}", error.offset)
 
 
-def _one_line(error: DtabError) -> str:
-    """The error, marking only the line of the text that it is in: a dtab may have hundreds."""
-    start = error.text.rfind("\n", 0, error.offset) + 1
-    end = error.text.find("\n", error.offset)
-    line = error.text[start : None if end < 0 else end]
-    return str(DtabError(error.expected, line, error.offset - start)) if "\n" in error.text else str(error)
+def _marked(error: DtabError) -> str:
+    """What was expected and where, `/svc =[ ]/b`; of a dtab only the line that it is in: there may be hundreds."""
+    text, offset = error.text, error.offset
+    start = text.rfind("\n", 0, offset) + 1
+    end = text.find("\n", offset)
+    line, offset = text[start : None if end < 0 else end], offset - start
+    found = line[offset : offset + 1]
+    got = "the end" if not found else "a blank" if found.isspace() else say(found)
+    spot = f"{line[:offset]}[{found}]{line[offset + 1 :]}".strip()
+    return f"expected {error.expected}, got {got} at {spot}"
 
 
 def _pattern(value: Any) -> PathPattern:
@@ -134,7 +138,7 @@ def _pattern(value: Any) -> PathPattern:
     try:
         return PathPattern.read(text)
     except DtabError as error:
-        refuse(f"not a path prefix: {error}", error.offset)
+        refuse(f"not a path prefix: {_marked(error)}", error.offset)
 
 
 _TEXT: Final = WithJsonSchema({"type": "string"})

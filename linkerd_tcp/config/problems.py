@@ -119,7 +119,7 @@ def _number_hint(text: str) -> str:
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return f"{value:.0f}"
     return say(value).removeprefix("the number ")
 
@@ -150,7 +150,8 @@ def _missing(key: str, models: list[type[BaseModel]]) -> str:
         for field in model.model_fields.values():
             if field.alias == key and field.description:
                 words = re.split(r"[.;]\s|[.;]$", field.description)[0]
-                return f"required key is missing ({words[:1].lower()}{words[1:]})"
+                first = words[:1] if words[1:2].isupper() else words[:1].lower()
+                return f"required key is missing ({first}{words[1:]})"
     return "required key is missing"
 
 

@@ -71,6 +71,8 @@ def read_yaml(data: str | bytes, name: str) -> tuple[Document, list[tuple[Spot, 
         text = _decoded(data)
         if text.lstrip().startswith("{"):
             text = _JSON_PAIR.sub(_joined, text)  # JSON escapes characters above U+FFFF in two halves; YAML does not
+            if _LOADER is yaml.SafeLoader:
+                text = text.replace("\t", " ")  # which this parser, unlike libyaml's, takes for blanks nowhere
         reader = _Reader()
         root = reader.read(text)
     except _Fatal as error:

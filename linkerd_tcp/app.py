@@ -29,7 +29,7 @@ from linkerd_tcp.admin.server import AdminServer
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import restart_only_changes
 from linkerd_tcp.errors import Cause, LinkerdTcpError
-from linkerd_tcp.logs import AccessLog, Logs
+from linkerd_tcp.logs import Logs
 from linkerd_tcp.naming.namer import Namer
 from linkerd_tcp.net.descriptors import Capacity, raise_limit
 from linkerd_tcp.net.duplex import Buffer
@@ -62,9 +62,9 @@ class App:
         self.started_at = time()
         self.last_reload_ok = True
         self.book = Book()
-        self.access_log: AccessLog | None = None
         self._load = load
-        self._running = Running(HostResolver(), Capacity(raise_limit()), Buffer(config.buffer_size_bytes), self.book)
+        capacity, buffer = Capacity(raise_limit()), Buffer(config.buffer_size_bytes)
+        self._running = Running(HostResolver(), capacity, buffer, self.book, logs.say)
         self._accepting = False
         self._stop_asked: AsyncResult[float | None] = AsyncResult()
         self._reload_lock = Semaphore()
@@ -100,16 +100,19 @@ class App:
         ]
         return self._accepting, stale
 
+    @property
+    def dropped_lines(self) -> dict[tuple[str, str], int]:
+        """Lines that were lost, by log (`log`, `access_log`) and reason."""
+        access_log = self._running.access_log
+        logs = {"log": self.logs.dropped} | ({} if access_log is None else {"access_log": access_log.dropped})
+        return {(name, reason): times for name, dropped in logs.items() for reason, times in dropped.items()}
+
     # Life
 
     def start(self) -> None:
         """Start everything; StartError, with nothing left running, where the system refuses something."""
-        transition = None
         try:
             self._admin.bind()
-            if self.config.access_log is not None:
-                self.access_log = AccessLog(self.config.access_log, say=self.logs.say)
-                self._running.log_access = self.access_log.log
             transition = Transition(self._running, self.config)
         except LinkerdTcpError:
             self._close()
@@ -156,7 +159,6 @@ class App:
                 raise
             later = restart_only_changes(self.config, config)
             changes = transition.changes
-            self._switch_access_log(config)
             self.config = config
             transition.switch()
             self._admin.reconfigure()
@@ -166,8 +168,8 @@ class App:
 
     def reopen_logs(self) -> None:
         """After rotation: go on in new files of the same names."""
-        if self.access_log is not None:
-            self.access_log.reopen()
+        if self._running.access_log is not None:
+            self._running.access_log.reopen()
 
     # What admin does
 
@@ -189,16 +191,6 @@ class App:
         while True:
             gevent.sleep(SWEEP_INTERVAL_SECS)
             self._running.sweep()
-
-    def _switch_access_log(self, config: AppConfig) -> None:
-        if config.access_log == self.config.access_log:
-            return
-        before, self.access_log = self.access_log, None
-        if config.access_log is not None:
-            self.access_log = AccessLog(config.access_log, say=self.logs.say)
-        self._running.log_access = None if self.access_log is None else self.access_log.log
-        if before is not None:
-            before.close(1.0)
 
     def _drain(self, grace_secs: float) -> None:
         if self.config.admin.drain_delay_secs:
@@ -231,6 +223,4 @@ class App:
             self._sweeper.kill()
         self._running.close()
         self._running.hosts.close()
-        if self.access_log is not None:
-            self.access_log.close(1.0)
         self._admin.close()

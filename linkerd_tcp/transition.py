@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import gevent
 
 from linkerd_tcp import registry
+from linkerd_tcp.config.admin import AccessLogConfig
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.router import RouterConfig
 from linkerd_tcp.config.server import ServerConfig
+from linkerd_tcp.logs import AccessLog
 from linkerd_tcp.naming.namer import Interpreter, Namer, NamerContext
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.descriptors import Capacity
@@ -42,19 +44,29 @@ class ServerKey(NamedTuple):
 class Running:
     """What runs now, and what all of it shares."""
 
-    def __init__(self, hosts: HostResolver, capacity: Capacity, buffer: Buffer, book: Book) -> None:
+    def __init__(
+        self, hosts: HostResolver, capacity: Capacity, buffer: Buffer, book: Book, say: Callable[[str], None]
+    ) -> None:
         self.hosts = hosts
         self.capacity = capacity
         self.buffer = buffer
         self.book = book
         self.utilities: Namer = registry.load("utilities", "/$/")(hosts)
-        self.log_access: Callable[[Record], None] | None = None
+        self.say = say
+        """Told when access-log lines are lost."""
+        self.access_log: AccessLog | None = None
+        self.access_log_config: AccessLogConfig | None = None
         self.namer_configs: dict[Path, Any] = {}
         self.namers: dict[Path, Namer] = {}
         self.routers: dict[str, Router] = {}
         self.servers: dict[ServerKey, Server] = {}
         self.leaving: list[Router] = []
         """Routers that no file names any more, until their last connection has ended."""
+
+    def log(self, record: Record) -> None:
+        """To the access log there is now: also what a server that is leaving still ends after a reload."""
+        if self.access_log is not None:
+            self.access_log.log(record)
 
     def sweep(self) -> None:
         """Evict what is idle; see Router.sweep."""
@@ -66,12 +78,14 @@ class Running:
                 router.close()
 
     def close(self) -> None:
-        """End the routers and namers; the servers have stopped before."""
+        """End the routers, namers and the access log; the servers have stopped before."""
         for router in (*self.routers.values(), *self.leaving):
             router.close()
         for namer in self.namers.values():
             namer.close()
         self.utilities.close()
+        if self.access_log is not None:
+            self.access_log.close()
 
 
 class Transition:
@@ -104,6 +118,10 @@ class Transition:
             if key not in running.servers:
                 bound = bind(server_config.ip, server_config.port, server_config.socket_options.backlog, at)
                 self._listeners[key] = self._remember(bound)
+        self._access_log = running.access_log
+        if config.access_log != running.access_log_config:
+            new = config.access_log
+            self._access_log = None if new is None else self._remember(AccessLog(new, say=running.say))
         self.changes = list(_changes(running, config))
 
     def _keep_or_build(self, config: Any) -> Namer:
@@ -130,11 +148,15 @@ class Transition:
         self._made.clear()
         old_namers, running.namers = running.namers, self._namers
         running.namer_configs = {namer_config.prefix: namer_config for namer_config in config.namers}
+        old_access_log, running.access_log = running.access_log, self._access_log
+        running.access_log_config = config.access_log
         self._switch_routers()
         for prefix, namer in old_namers.items():
             if self._namers.get(prefix) is not namer:
                 namer.close()
         self._switch_servers()
+        if old_access_log is not None and old_access_log is not running.access_log:
+            old_access_log.close()
 
     def _switch_routers(self) -> None:
         running = self._running
@@ -160,7 +182,7 @@ class Transition:
                 server.start()
             else:
                 server.reconfigure(config, router)
-            server.log_access = running.log_access
+            server.log_access = running.log
             running.servers[key] = server
         stop_listening(list(before.values()))
 
@@ -190,6 +212,8 @@ def _changes(running: Running, config: AppConfig) -> Iterator[str]:
         {f"/#{at}": its for at, its in namers.items()},
     )
     routers = {label: router.config.model_copy(update={"servers": ()}) for label, router in running.routers.items()}
+    if config.access_log != running.access_log_config:
+        yield "accessLog changed"
     yield from _differences(
         "router", routers, {new.label: new.model_copy(update={"servers": ()}) for new in config.routers}
     )

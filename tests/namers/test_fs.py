@@ -112,7 +112,7 @@ def test_a_root_that_is_no_folder_is_refused(tmp_path: File) -> None:
 def test_a_bare_file_is_in_linkerds_format_and_yml_and_yaml_are_yaml(fs: FsNamer, disco: File) -> None:
     (disco / "web").write_text("127.0.0.1 80 * 0.5 # half\n")
     (disco / "yml.yml").write_text("- 127.0.0.1:81\n")
-    (disco / "yaml.yaml").write_text("endpoints: [{host: "127.1", port: 82}]\n")
+    (disco / "yaml.yaml").write_text("endpoints: [{host: '127.1', port: 82}]\n")
     assert addr_of(fs.lookup(Path(("web",)))) == Bound((Address("127.0.0.1", 80, 0.5),))
     assert addr_of(fs.lookup(Path(("yml",)))) == bound(81)
     watch = fs.lookup(Path(("yaml", "more", ".and", "more")))

@@ -136,7 +136,7 @@ class App:
 
     @property
     def stopping(self) -> bool:
-        return self._stop_asked.ready()
+        return bool(self._stop_asked.ready())
 
     def abort(self) -> None:
         """Exit at once, status 1: nothing is closed in order, the kernel resets what is open."""
@@ -158,7 +158,7 @@ class App:
                 _log.error("not reloaded, everything stays as it was:\n%s", error)
                 raise
             later = restart_only_changes(self.config, config)
-            changes = transition.changes
+            changes = transition.changes + (["accessLog changed"] if access_log is not self.access_log else [])
             self.config = config
             transition.switch()
             self._admin.reconfigure()

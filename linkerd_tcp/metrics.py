@@ -52,6 +52,9 @@ class Source(Protocol):
     @property
     def last_reload_ok(self) -> bool: ...
 
+    @property
+    def dropped_lines(self) -> Mapping[tuple[str, str], int]: ...
+
 
 @dataclass(slots=True)
 class _ServerNow:
@@ -97,6 +100,7 @@ class _Now:
     def __init__(self, source: Source) -> None:
         turns = Turns()
         self.reload_ok = source.last_reload_ok
+        self.dropped_lines = source.dropped_lines
         self.namers = [(_namer_label(namer), namer.figures) for namer in source.namers]
         self.routers: list[tuple[tuple[str], RouterFigures]] = [
             ((label,), router.figures) for label, router in source.routers.items()
@@ -274,6 +278,8 @@ FAMILIES: Final = (
     _Family(_GAUGE, "l5d_namer_last_good_timestamp_seconds", "When discovery last succeeded.", ("namer",), _last_good),
     _Family(_GAUGE, "l5d_config_last_reload_success", "1 unless the last reload was refused.", (),
             lambda now: (((), float(now.reload_ok)),)),
+    _Family(_COUNTER, "l5d_log_dropped_lines_total", "Lines of logs that could not be written.", ("log", "reason"),
+            lambda now: now.dropped_lines.items()),
     _Family(_GAUGE, "l5d_build_info", "What runs here.", ("version", "python", "gevent"), lambda now: ((_BUILD, 1.0),)),
 )
 # fmt: on

@@ -60,6 +60,7 @@ class FakeApp:
         self.logs = FakeLogs()
         self.started_at = time()
         self.last_reload_ok = True
+        self.dropped_lines = {("access_log", "disk_full"): 3}
         self.ready: tuple[bool, list[str]] = (True, [])
         self.asked: list[tuple[str, Any]] = []
         self.reloaded: list[str] | Exception = []

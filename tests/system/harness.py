@@ -1,7 +1,9 @@
 """The real process under test: `python -m linkerd_tcp FILE`, seen only through its ports, files and signals."""
 
+import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -21,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 T = TypeVar("T")
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEADLINE_SECS = 20.0
+LOWEST_EPHEMERAL = 32_768
 SERVING = re.compile(r"serving (\S+) on (\S+):(\d+)")
 ADMIN = re.compile(r"admin\b.*?\b((?:\d+\.){3}\d+):(\d+)")
 
@@ -36,12 +39,16 @@ def until(what: str, condition: Callable[[], T], secs: float = DEADLINE_SECS) ->
         time.sleep(0.005)
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def free_port(number: int = 1) -> int:
+    """The first of `number` loopback ports in a row that nobody uses, and no outgoing connection will be given."""
+    while True:
+        first = random.randrange(20_000, LOWEST_EPHEMERAL - number)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + number):
+                sock = stack.enter_context(socket.socket())
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind(("127.0.0.1", port))
+            return first
 
 
 def static(services: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

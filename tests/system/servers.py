@@ -182,4 +182,4 @@ def psql(port: int, *arguments: str, check: bool = True) -> subprocess.Completed
 
 def postgres_at(port: int) -> list[str]:
     """The options with which PostgreSQL's clients are told where the server is."""
-    return ["-h", "127.0.0.1", "-p", str(port), "-U", POSTGRES_USER]  # the database has the name of its user
+    return ["-h", "127.0.0.1", "-p", str(port), "-U", POSTGRES_USER, "postgres"]  # -d is debug to pgbench 15

@@ -133,3 +133,23 @@ def test_a_reload_with_an_access_log_that_cannot_be_opened_changes_nothing(tmp_p
         status, text = proxy.post("/reload")
         assert status == 200, text
         assert set(visit(("127.0.0.1", other), 5)) == {"b1"}
+
+
+def test_no_line_is_lost_when_a_reload_names_another_access_log(tmp_path: Path) -> None:
+    port = free_port()
+    other = {"path": "other.log", "format": "json"}
+    with Backend("b") as backend, Proxy(tmp_path, config([backend.address], servers=_servers(port))) as proxy:
+        with Visits(proxy.address, 300) as visits:
+            for log in (other, {"path": "access.log", "format": "json"}) * 3:
+                proxy.write(config([backend.address], servers=_servers(port), accessLog=log))
+                status, text = proxy.post("/reload")
+                assert status == 200, text
+                assert "accessLog" in text
+                seen = visits.made
+                until("more connections", lambda seen=seen: visits.made > seen + 30)
+
+        def lines() -> int:
+            return len(proxy.access_log()) + len(proxy.access_log("other.log"))
+
+        until("a line for each", lambda: lines() == visits.made)
+        assert proxy.metric("l5d_log_dropped_lines_total") == 0

@@ -136,7 +136,7 @@ def test_json_is_a_configuration_too(tmp_path: Path) -> None:
 
 
 def test_backends_answer_with_their_own_names(tmp_path: Path) -> None:
-    first = _two_free_ports()
+    first = free_port(2)
     hosts = [f"127.0.0.1:{port}" for port in (first, first + 1)]
     with Proxy(tmp_path, config(hosts), "--backends", f"{first}-{first + 1}") as proxy:
         answers = set()
@@ -152,14 +152,6 @@ def test_backends_answer_with_their_own_names(tmp_path: Path) -> None:
             return len(answers) == 2
 
         until("both answer, each with its name", both)
-
-
-def _two_free_ports() -> int:
-    while True:
-        port = free_port()
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port + 1)) != 0:
-                return port
 
 
 def test_the_soft_limit_of_open_files_is_raised_at_the_start(tmp_path: Path) -> None:

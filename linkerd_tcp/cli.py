@@ -35,8 +35,7 @@ def run(arguments: Sequence[str]) -> int:
     """The exit status of `linkerd-tcp ARGUMENTS`; wrong usage is SystemExit(2), as argparse has it."""
     options = _parser().parse_args(arguments)
     if options.schema:
-        print(json.dumps(json_schema(), indent=2))
-        return OK
+        return _print_schema()
     if options.demo:
         print("linkerd-tcp: --demo is not built yet; `make run` shows balancing at once", file=sys.stderr)
         return WRONG
@@ -55,6 +54,15 @@ def run(arguments: Sequence[str]) -> int:
         print(f"linkerd-tcp: --explain: {error}", file=sys.stderr)
         return WRONG
     return _serve(config, options.path, options.backends)
+
+
+def _print_schema() -> int:
+    try:
+        print(json.dumps(json_schema(), indent=2), flush=True)
+    except BrokenPipeError:
+        # Whoever read it (`| head`) has seen enough; the interpreter's own flush at exit must not complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OK
 
 
 def _serve(config: AppConfig, path: str, ports: tuple[int, int] | None) -> int:

@@ -1,0 +1,151 @@
+"""Arguments in, exit status out; what is printed is what an operator needs."""
+
+import io
+import json
+import sys
+from pathlib import Path as FilePath
+
+import pytest
+
+from linkerd_tcp import __version__
+from linkerd_tcp.cli import OK, WRONG, _load_again, run
+from linkerd_tcp.errors import ConfigError
+
+GOOD = """\
+namers:
+- kind: io.l5d.static
+  services: {web: ["127.0.0.1:8080"], none: [], idle: [{host: 127.0.0.1, port: 1, weight: 0}]}
+routers:
+- label: default
+  dtab: |
+    /svc => /#/io.l5d.static ;
+    /svc/canary => 0.9 * /svc/web & 0.1 * /svc/none ;
+    /svc/back => /svc/missing | /svc/web ;
+  servers: [{port: 0, dstName: /svc/web}]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: FilePath) -> str:
+    path = tmp_path / "l5d.yml"
+    path.write_text(GOOD)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "which configuration file?"),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["--check", "--schema", "x"], "not allowed with argument"),
+        (["--backends", "8083-8081", "x"], "is no range of ports"),
+        (["--backends", "web", "x"], "is no range of ports"),
+    ],
+)
+def test_wrong_usage_is_status_2_with_a_reason(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(arguments)
+    assert ended.value.code == WRONG
+    assert words in capsys.readouterr().err
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["-V"])
+    assert ended.value.code == OK
+    assert capsys.readouterr().out == f"linkerd-tcp {__version__}\n"
+
+
+def test_the_schema_is_json_and_knows_the_top_level_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--schema"]) == OK
+    schema = json.loads(capsys.readouterr().out)
+    assert {"admin", "workers", "bufferSizeBytes", "accessLog", "namers", "routers"} <= set(schema["properties"])
+
+
+def test_a_good_file_is_ok(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--check", file]) == OK
+    assert capsys.readouterr().out == "ok\n"
+
+
+def test_standard_input_is_read_as_a_file(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Bytes(io.TextIOWrapper):
+        pass
+
+    monkeypatch.setattr(sys, "stdin", Bytes(io.BytesIO(GOOD.encode())))
+    assert run(["--check", "-"]) == OK
+    assert capsys.readouterr().out == "ok\n"
+
+
+def test_standard_input_cannot_be_read_again() -> None:
+    with pytest.raises(ConfigError, match="cannot be read a second time"):
+        _load_again("-")
+
+
+def test_every_mistake_is_printed_at_once_with_its_place(
+    tmp_path: FilePath, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.yml"
+    path.write_text(GOOD.replace("dstName", "dstNam").replace("label: default", "label: 7"))
+    assert run(["--check", str(path)]) == WRONG
+    lines = capsys.readouterr().err.splitlines()
+    assert any(line.startswith(f"{path}:5:") and "routers[0].label" in line for line in lines)
+    assert any("did you mean dstName?" in line for line in lines)
+
+
+def test_a_broken_endpoint_file_is_found_by_check(tmp_path: FilePath, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "disco").mkdir()
+    (tmp_path / "disco" / "web").write_text("127.0.0.1 8080\n127.0.0.1 eighty\n")
+    path = tmp_path / "l5d.yml"
+    path.write_text(
+        "namers: [{kind: io.l5d.fs, rootDir: disco}]\nrouters: [{label: r, servers: [{port: 0, dstName: /svc/web}]}]\n"
+    )
+    assert run(["--check", str(path)]) == WRONG
+    assert "web:2:" in capsys.readouterr().err
+
+
+def test_what_is_not_built_yet_is_named(tmp_path: FilePath, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "l5d.yml"
+    path.write_text(
+        "routers:\n- label: r\n  interpreter: {kind: io.l5d.namerd.http, baseUrl: 'http://localhost:4180', "
+        "namespace: default, periodSecs: 20}\n  servers: [{port: 0, dstName: /svc/web}]\n"
+    )
+    assert run([str(path)]) == WRONG
+    error = capsys.readouterr().err
+    assert f"{path}:3:" in error
+    assert "io.l5d.namerd.http" in error
+    assert "not built yet" in error
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("/svc/web", 0, "127.0.0.1:8080"),
+        ("/svc/back", 0, "127.0.0.1:8080"),
+        ("/$/inet/127.1/80", 0, "127.0.0.1:80"),
+        ("/svc/none", 1, "has no endpoints"),
+        ("/svc/idle", 1, "weight 0"),
+        ("/svc/canary", 1, "/#/io.l5d.static/none has no endpoints"),
+        ("/svc/unknown", 1, "not found"),
+        ("/nothing", 1, "not found"),
+    ],
+)
+def test_explain_ends_in_the_status_that_a_connection_would_have(
+    file: str, name: str, status: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--explain", name, file]) == status
+    printed = capsys.readouterr()
+    assert words in printed.out + printed.err
+
+
+def test_explain_wants_a_path_and_a_router_that_is_there(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--explain", "web", file]) == WRONG
+    assert "--explain" in capsys.readouterr().err
+    assert run(["--explain", "/svc/web", "--router", "other", file]) == WRONG
+    assert "there is no such router; the file has default" in capsys.readouterr().err
+
+
+def test_a_demo_is_not_built_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--demo"]) == WRONG
+    assert "not built yet" in capsys.readouterr().err

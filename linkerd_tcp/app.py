@@ -158,7 +158,7 @@ class App:
                 _log.error("not reloaded, everything stays as it was:\n%s", error)
                 raise
             later = restart_only_changes(self.config, config)
-            changes = transition.changes + (["accessLog changed"] if access_log is not self.access_log else [])
+            changes = transition.changes
             self.config = config
             transition.switch()
             self._admin.reconfigure()

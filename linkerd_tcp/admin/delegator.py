@@ -1,32 +1,30 @@
 """/delegator.json: how a path is resolved, with more dtab entries if given; namerd's shapes."""
 
-from collections.abc import Callable
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import gevent
 from flask import Blueprint, Response, request
-from gevent.hub import get_hub
 
 from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.admin.inputs import body_fields, refuse
 from linkerd_tcp.admin.streams import JSON_TYPE, dump_pieces, dumps, stream
 from linkerd_tcp.errors import DtabError
 from linkerd_tcp.naming.delegate import DelegateTree, to_json
-from linkerd_tcp.naming.dtab import Dtab
+from linkerd_tcp.naming.dtab import Dentry, Dtab
 from linkerd_tcp.naming.path import Path
+from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.router import Router
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 PENDING_SECS: Final = 2.0
 POLL_SECS: Final = 0.01
-LONG_TEXT_CHARS: Final = 4096
-"""Longer texts are parsed in a native thread: half a second of it would hold up every connection."""
+MAX_PATH_CHARS: Final = 8192
+MAX_ENTRIES: Final = 5_000
+"""Looking up the first path in a new dtab takes a microsecond for each of its entries."""
 
 SPOT_CHARS: Final = 60
 """Of a long text, what is shown on either side of an error."""
-
-T = TypeVar("T")
 
 
 def blueprint(app: Controls) -> Blueprint:
@@ -46,10 +44,7 @@ def blueprint(app: Controls) -> Blueprint:
 def _answer(app: Controls, fields: dict[str, Any]) -> Response:
     router = _router(app, fields)
     try:
-        path = _parsed(Path.read, fields, "path")
-        if path is None:
-            refuse("'path' is missing; expected a path as /svc/web")
-        extra = _parsed(Dtab.read, fields, "dtab")
+        path, extra = _path(fields), _extra(fields)
     except _Unparsed as wrong:
         return wrong.response()
     tree = _delegate(router, path, extra)
@@ -62,11 +57,11 @@ def _router(app: Controls, fields: dict[str, Any]) -> Router:
     """That of `router`, or `namespace` in namerd's words; the only one needs no name."""
     label = fields.get("router") or fields.get("namespace")
     routers = app.routers
-    if label is None and len(routers) == 1:
+    if not label and len(routers) == 1:
         return next(iter(routers.values()))
-    if label is None:
+    if not label:
         refuse(f"'router' is missing; there are {', '.join(routers)}")
-    if label not in routers:
+    if not isinstance(label, str) or label not in routers:
         refuse(f"no router {label!r}; there are {', '.join(routers)}", 404)
     return routers[label]
 
@@ -91,27 +86,38 @@ class _Unparsed(Exception):
         return Response(dumps(shape) + "\n", status=400, content_type=JSON_TYPE)
 
 
-def _parsed(read: Callable[[str], T], fields: dict[str, Any], key: str) -> T | None:
-    text = fields.get(key)
-    if text is None or text == "":
-        return None
+def _text(fields: dict[str, Any], key: str, most_chars: int) -> str:
+    text = fields.get(key) or ""
     if not isinstance(text, str):
         refuse(f"{key!r} is no text")
-    if len(text) <= LONG_TEXT_CHARS:
-        result = _attempt(read, text)
-    else:
-        # The error comes as a value: the pool would print the traceback of a raised one.
-        result = get_hub().threadpool.apply(_attempt, (read, text))
-    if isinstance(result, DtabError):
-        raise _Unparsed(key, result)
-    return result
+    if len(text) > most_chars:
+        refuse(f"{key!r} is longer than {most_chars} characters")
+    return text
 
 
-def _attempt(read: Callable[[str], T], text: str) -> T | DtabError:
+def _path(fields: dict[str, Any]) -> Path:
+    text = _text(fields, "path", MAX_PATH_CHARS)
+    if not text:
+        refuse("'path' is missing; expected a path as /svc/web")
     try:
-        return read(text)
+        return Path.read(text)
     except DtabError as error:
-        return error
+        raise _Unparsed("path", error) from None
+
+
+def _extra(fields: dict[str, Any]) -> Dtab | None:
+    """The entries of `dtab`, read in turns: a long text takes half a second."""
+    turns = Turns()
+    entries: list[Dentry] = []
+    try:
+        for entry in Dtab.entries(_text(fields, "dtab", MAX_BODY_BYTES)):
+            entries.append(entry)
+            turns.rest()
+            if len(entries) > MAX_ENTRIES:
+                refuse(f"'dtab' has more than {MAX_ENTRIES} entries")
+    except DtabError as error:
+        raise _Unparsed("dtab", error) from None
+    return Dtab(entries) if entries else None
 
 
 def _delegate(router: Router, path: Path, extra: Dtab | None) -> DelegateTree | None:

@@ -190,7 +190,7 @@ def _namers(namers: Iterable[Namer]) -> Iterator[list[Cell]]:
 
 def _watch(watch: WatchState) -> list[Cell]:
     stale = watch.error is not None
-    words = f"{watch.state}, stale" if stale and watch.state == "bound" else watch.state
+    words = f"{watch.state}, stale" if stale and watch.state == "bound" else _cut(watch.state)
     return [
         _cut(watch.name),
         _state(words, _BAD if stale else _ADDR_STATES.get(watch.state, _OFF)),

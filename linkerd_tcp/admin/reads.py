@@ -1,9 +1,9 @@
 """What can be read: figures, state and configuration. Nothing here changes anything."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Response, current_app, request
 from prometheus_client import GCCollector, PlatformCollector
 from prometheus_client.core import CollectorRegistry
 
@@ -18,7 +18,8 @@ from linkerd_tcp.admin.streams import dump_pieces, dumps, stream
 from linkerd_tcp.config.load import effective
 from linkerd_tcp.metrics import CONTENT_TYPE, AppCollector, exposition
 
-TEXT = "text/plain; charset=utf-8"
+TEXT: Final = "text/plain; charset=utf-8"
+HTML: Final = "text/html; charset=utf-8"
 
 
 def blueprint(app: Controls, guard: Guard) -> Blueprint:
@@ -29,9 +30,9 @@ def blueprint(app: Controls, guard: Guard) -> Blueprint:
 
     @routes.get("/")
     def page() -> Response:
-        html = render_template("overview.html", view=overview(app), token=guard.token, version=__version__)
-        # Names in it come from files and strangers, and may hold what UTF-8 cannot.
-        return Response(html.encode("utf-8", "backslashreplace"), content_type="text/html; charset=utf-8")
+        template = current_app.jinja_env.get_template("overview.html")
+        # In pieces: a table of two hundred rows takes longer to draw than connections should wait.
+        return stream(template.generate(view=overview(app), token=guard.token, version=__version__), HTML)
 
     @routes.get("/overview.json")
     def overview_json() -> Response:

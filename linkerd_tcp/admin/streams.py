@@ -32,6 +32,7 @@ def _blocks(pieces: Iterable[str | bytes]) -> Iterator[bytes]:
     turns = Turns()
     block = bytearray()
     for piece in pieces:
+        # Names come from files and strangers, and may hold what UTF-8 cannot.
         block += piece.encode("utf-8", "backslashreplace") if isinstance(piece, str) else piece
         if len(block) >= BLOCK_BYTES:
             yield bytes(block)

@@ -4,7 +4,7 @@ An entry `/svc => /#/io.l5d.fs` turns `/svc/web` into `/#/io.l5d.fs/web`. The la
 those above it are its fallback: what is appended to a dtab wins over what was there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,7 +71,12 @@ class Dtab(tuple[Dentry, ...]):
     @staticmethod
     def read(text: str) -> "Dtab":
         """The dtab that `text` spells; DtabError if it spells none."""
-        return Dtab(Dentry(Prefix(entry.prefix), entry.dst) for entry in parser.read_entries(text))
+        return Dtab(Dtab.entries(text))
+
+    @staticmethod
+    def entries(text: str) -> Iterator[Dentry]:
+        """As `read`, one by one: for who must not take long over a long text."""
+        return (Dentry(Prefix(entry.prefix), entry.dst) for entry in parser.iter_entries(text))
 
     def __str__(self) -> str:
         return ";".join(map(str, self))

@@ -10,6 +10,7 @@ Space and comments may stand before every token except inside a path. The labels
 are `naming.lexer`'s.
 """
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from linkerd_tcp.naming.lexer import Lexer
@@ -39,17 +40,20 @@ def read_tree(text: str) -> NameTree[Path]:
 
 def read_entries(text: str) -> list[Entry]:
     """The entries of the dtab that `text` spells, none if it is only space and comments; DtabError otherwise."""
+    return list(iter_entries(text))
+
+
+def iter_entries(text: str) -> Iterator[Entry]:
+    """As `read_entries`, one by one: for who must not take long over a long text."""
     lexer = Lexer(text)
-    entries: list[Entry] = []
     lexer.skip_space()
     while not lexer.at_end:
-        entries.append(_entry(lexer))
+        yield _entry(lexer)
         lexer.skip_space()
         if not lexer.take(";"):
             break
         lexer.skip_space()
     lexer.end()
-    return entries
 
 
 def read_entry(text: str) -> Entry:

@@ -60,3 +60,9 @@ def http(app: FakeApp) -> Iterator[Http]:
     made = Http(app.url)
     yield made
     made.session.close()
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queues of these listeners are empty when they end: nothing to linger for."""
+    monkeypatch.setattr("linkerd_tcp.server.QUEUE_LINGER_SECS", 0.0)

@@ -65,8 +65,9 @@ class FakeApp:
         self.asked: list[tuple[str, Any]] = []
         self.reloaded: list[str] | Exception = []
         self.book = Book()
+        self.said: list[str] = []
         self.capacity = Capacity(20_000)
-        self.running = Running(HostResolver(), self.capacity, Buffer(65536), self.book)
+        self.running = Running(HostResolver(), self.capacity, Buffer(65536), self.book, self.said.append)
         Transition(self.running, self.config).switch()
         self.admin = AdminServer(self)
         self.admin.bind()

@@ -21,6 +21,7 @@ from linkerd_tcp.net.crew import Crew
 from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.net.duplex import Buffer, Duplex, Limits
 from linkerd_tcp.net.listener import Acceptor
+from linkerd_tcp.net.options import to_setsockopt
 from linkerd_tcp.record import Book, Record, address_text
 from linkerd_tcp.router import Router
 
@@ -67,6 +68,9 @@ class Server:
         self.router = router
         self._identifier: Identifier = config.identifier_config().build()
         self._connect_secs = config.connect_timeout_ms / 1000
+        # On the listener, where accepted sockets inherit them: no system call for each.
+        for level, option, value in to_setsockopt(config.socket_options):
+            self._acceptor.listening.setsockopt(level, option, value)
         self._limits = Limits(
             idle_secs=config.idle_timeout_ms / 1000 or None,
             half_close_secs=config.half_close_timeout_ms / 1000 or None,

@@ -7,6 +7,7 @@ from time import monotonic
 import gevent
 import pytest
 
+from linkerd_tcp.config.sockets import KeepAlive, SocketOptions
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.naming import nametree
 from linkerd_tcp.naming.addr import PENDING
@@ -80,6 +81,23 @@ def test_a_failed_connection_says_why_and_is_counted(rig: Rig) -> None:
     assert rig.server.figures.connect_failures == {Cause.NOT_FOUND: 1}
     assert rig.server.figures.failures == {Cause.NOT_FOUND: 1}
     assert rig.server.figures.waiting == 0
+
+
+def test_accepted_sockets_have_the_socket_options_of_their_server(endpoint: Endpoint) -> None:
+    options = SocketOptions(keep_alive=KeepAlive(idle_secs=17, count=3))
+    rig = Rig(addresses(endpoint.port), {"socket_options": options})
+    try:
+        with rig.connect():
+            eventually(lambda: any(record.flow for record in rig.book.open.values()))
+            (record,) = rig.book.open.values()
+            accepted = record.flow._src
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 17
+    finally:
+        rig.close()
 
 
 def test_beyond_max_concurrency_connections_wait_and_none_is_dropped(endpoint: Endpoint) -> None:

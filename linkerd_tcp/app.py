@@ -155,7 +155,8 @@ class App:
                 transition = Transition(self._running, config)
             except LinkerdTcpError as error:
                 self.last_reload_ok = False
-                _log.error("not reloaded, everything stays as it was:\n%s", error)
+                for line in str(error).splitlines():
+                    _log.error("not reloaded, everything stays as it was: %s", line)
                 raise
             later = restart_only_changes(self.config, config)
             changes = transition.changes

@@ -224,6 +224,9 @@ class Balancer:
         trial = self._fail_fast.due(now) if self._fail_fast.next_probe_at <= now < until else None
         while True:
             endpoint = trial or self._pick(tried, record)
+            if endpoint is None and failure is not None and failure.cause is Cause.TIMEOUT:
+                # Nobody else is left and time has passed: asking again mends a lost SYN. A refusal it would not.
+                endpoint = self._picker.pick(record)
             if endpoint is None:
                 raise failure or self._unavailable()
             if now >= until:
@@ -244,7 +247,7 @@ class Balancer:
             now = self._clock()
 
     def _pick(self, tried: list[Endpoint], record: Record | None) -> Endpoint | None:
-        """Somebody not tried yet; when all were, one in its penalty; when those were too, anybody."""
+        """Somebody not tried yet; when all were, one in its penalty; None when those were too."""
         endpoints = self._endpoints
         if self._closed:
             raise self._shut_down()
@@ -254,10 +257,8 @@ class Balancer:
             self._picker.rebuild(self._candidates)
         if not tried:
             return self._picker.pick(record)
-        return (
-            pick_untried(self._picker, self._candidates, tried, record)
-            or next((e for e in endpoints.failed.values() if e.wanted and e not in tried), None)
-            or self._picker.pick(record)
+        return pick_untried(self._picker, self._candidates, tried, record) or next(
+            (e for e in endpoints.failed.values() if e.wanted and e not in tried), None
         )
 
     def _attempt(self, endpoint: Endpoint, rest_secs: float, record: Record | None, started: float) -> _socket.socket:

@@ -87,11 +87,12 @@ def test_max_attempts_endpoints_are_tried_and_the_last_cause_is_the_answer(opene
     assert bench.balancer.counts().pending == 0
 
 
-def test_with_nobody_else_left_the_same_endpoint_is_tried_again(opened: Opened) -> None:
-    bench = opened(Bench(bound(opened(Refusing())), max_attempts=3))
-    record = bench.record()
-    assert bench.fails(record).cause is Cause.REFUSED
-    assert len(record.attempts) == 3
+def test_with_nobody_else_left_a_silent_endpoint_is_tried_again_and_one_that_refused_is_not(opened: Opened) -> None:
+    for peer, cause, attempts in ((Refusing(), Cause.REFUSED, 1), (Silent(), Cause.TIMEOUT, 3)):
+        bench = opened(Bench(bound(opened(peer)), max_attempts=3, connect_timeout_ms=40))
+        record = bench.record()
+        assert bench.fails(record).cause is cause
+        assert [tried.error for tried in record.attempts] == [cause] * attempts
 
 
 def test_when_the_available_ones_were_tried_one_in_its_penalty_is(opened: Opened) -> None:

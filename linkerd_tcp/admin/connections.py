@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import Final
 
-from linkerd_tcp.admin.streams import dumps, rows
+from linkerd_tcp.admin.streams import array, dump_pieces, dumps
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.record import Book, Record, address_text, as_json
@@ -110,7 +110,8 @@ def pieces(book: Book, query: Query) -> Iterator[str]:
     # Looked at again when its turn comes: what was open may have closed since.
     shown = (as_json(record) for record in page if query.matches(record))
     yield '{"connections": '
-    yield from rows(shown)
+    # An explanation may be a tree of thousands of steps.
+    yield from array(dump_pieces(each) if each["explanation"] else (dumps(each),) for each in shown)
     yield f', "next": {dumps(page[-1].id if len(found) > len(page) else None)}}}\n'
 
 

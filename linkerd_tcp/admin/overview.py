@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.admin.names import addr_state
 from linkerd_tcp.balancers.balancer import Balancer
+from linkerd_tcp.naming.addr import Bound
 from linkerd_tcp.naming.namer import Namer, WatchState
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.router import Route, Router
@@ -76,8 +77,8 @@ def _table(
     }
 
 
-_TEXT, _SHORT, _NUMBER = "text", "short", "number"
-"""Kinds of columns: what may be wrapped, what may not, what is aligned on the right."""
+_TEXT, _LONG, _SHORT, _NUMBER = "text", "long", "short", "number"
+"""Kinds of columns: what may be wrapped, what needs room, what may not be wrapped, what is aligned on the right."""
 
 ROUTER_COLUMNS: Final = (
     ("Router", _SHORT), ("Servers", _NUMBER), ("Paths bound", _NUMBER), ("Found", _NUMBER), ("Created", _NUMBER),
@@ -121,7 +122,7 @@ def _server(server: Server) -> list[Cell]:
 
 ENDPOINT_COLUMNS: Final = (
     ("Path", _TEXT), ("Bound to", _TEXT), ("Endpoint", _SHORT), ("State", _SHORT), ("Weight", _NUMBER),
-    ("Open", _NUMBER), ("Pending", _NUMBER), ("Connects", _NUMBER), ("Failures", _NUMBER), ("Last error", _TEXT),
+    ("Open", _NUMBER), ("Pending", _NUMBER), ("Connects", _NUMBER), ("Failures", _NUMBER), ("Last error", _LONG),
     ("Failed since", _SHORT),
 )  # fmt: skip
 
@@ -149,7 +150,10 @@ def _balancer(path: str, balancer: Balancer) -> Iterator[list[Cell]]:
         words = "no endpoint" if addr["type"] == "bound" else addr["type"]
         state = _state(words, _WARN if addr["type"] == "bound" else _ADDR_STATES[addr["type"]])
         yield [path, bound, NOTHING, state, *[NOTHING] * 5, _cut(addr.get("cause", NOTHING)), NOTHING]
-    for endpoint in endpoints:
+    # In discovery's order, those it names no more last: a row must not move because its endpoint failed.
+    listed = balancer.addr.addresses if isinstance(balancer.addr, Bound) else ()
+    places = {str(address): place for place, address in enumerate(listed)}
+    for endpoint in sorted(endpoints, key=lambda each: places.get(each["address"], len(places))):
         yield [path, bound, *_endpoint(endpoint)]
 
 
@@ -174,7 +178,7 @@ def _endpoint(endpoint: dict[str, Any]) -> list[Cell]:
 
 NAMER_COLUMNS: Final = (
     ("Namer", _TEXT), ("Name", _TEXT), ("State", _SHORT), ("Addresses", _NUMBER), ("Last good", _SHORT),
-    ("Error", _TEXT), ("Next attempt", _SHORT),
+    ("Error", _LONG), ("Next attempt", _SHORT),
 )  # fmt: skip
 
 

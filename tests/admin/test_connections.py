@@ -103,6 +103,13 @@ def test_one_page_is_at_most_two_thousand(app: FakeApp, http: Http) -> None:
     assert len(http.get("/connections.json").json()["connections"]) == 200
 
 
+def test_an_explanation_of_any_size_is_shown_whole(http: Http, book: Book) -> None:
+    tree = {"type": "alt", "alt": [{"type": "neg", "path": f"/{n}"} for n in range(5_000)]}
+    book.closed[0].explanation = tree
+    shown = http.get("/connections.json?state=closed").json()["connections"]
+    assert [each["explanation"] for each in shown if each["explanation"]] == [tree]
+
+
 def test_a_record_that_closed_since_it_was_found_is_not_shown_as_open() -> None:
     record = Record(1, "default", "127.0.0.1:7474", ("10.0.0.1", 1))
     query = Query(state="open")

@@ -44,6 +44,15 @@ def test_a_failed_endpoint_is_shown_with_its_last_error_and_since_when(app: Fake
     assert re.search(r"failed 1 0 0 \d 1,234 connection refused \d+ d ago", words)
 
 
+def test_rows_keep_their_order_when_endpoints_fail(app: FakeApp, http: Http, endpoints: list[Endpoint]) -> None:
+    app.connect().close()
+    (balancer,) = app.routers["default"].balancers()
+    balancer._endpoints.fail(next(iter(balancer._endpoints)))
+    rows = http.get("/overview.json").json()["tables"][2]["rows"]
+    assert [row[2] for row in rows] == [f"127.0.0.1:{endpoint.port}" for endpoint in endpoints]
+    assert [row[3]["text"] for row in rows] == ["failed", "available"]
+
+
 def test_states_of_discovery_and_of_the_process_are_in_words(
     app: FakeApp, http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:

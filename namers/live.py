@@ -1,13 +1,23 @@
 """Endpoints made live: host names among them are followed, and the addresses are one `Addr`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+from gevent.hub import get_hub
 
 from linkerd_tcp.naming.addr import NEG, PENDING, Addr, Address, Bound, Failed, Pending
 from linkerd_tcp.naming.namer import Hosts
 from linkerd_tcp.naming.watch import Var, Watch
 from linkerd_tcp.net.hosts import ip_literal
 from namers.endpoints import Endpoint
+
+
+PATIENCE_SECS: Final = 0.25
+"""How long the first addresses of a new name wait for its other hosts to be known too.
+
+Otherwise the first connections would all go to whoever is written as an IP literal, dead or not. No longer, so that
+a name whose DNS server hangs does not hold up the others beside it.
+"""
 
 
 class SharedAddr(Var[Addr]):
@@ -47,8 +57,9 @@ class LiveName:
     while somebody holds it (`hold`) or observes `addr`; when nobody does it closes itself and calls `on_end`.
 
     An address that several endpoints lead to is there once, with the first one's weight and meta. A host that is
-    pending or failed is left out while others are known; a name that does not exist counts as no address. Nothing
-    known: Pending, or Failed where no name is being waited for. An empty list is Bound to nothing.
+    pending or failed is left out while others are known (at first only after PATIENCE_SECS); a name that does not
+    exist counts as no address. Nothing known: Pending, or Failed where no name is being waited for. An empty list is
+    Bound to nothing.
     """
 
     def __init__(self, hosts: Hosts, on_end: Callable[[], object], *, once: bool = False) -> None:
@@ -59,6 +70,7 @@ class LiveName:
         self._holders = 0
         self._endpoints: Sequence[Endpoint] = ()
         self._watches: dict[str, Watch[Addr]] = {}
+        self._patience: Any = None
 
     def hold(self) -> Callable[[], None]:
         """Hold it, until the function given back is called (twice is harmless)."""
@@ -81,15 +93,17 @@ class LiveName:
             self._endpoints = endpoints
             if self._once:
                 self._freeze()
-            self.addr.set(self._addr())
+            self._tell()
 
     def set(self, addr: Addr) -> None:
         """No endpoints, but this instead."""
+        self._end_patience()
         self._follow(())
         self.addr.set(addr)
 
     def close(self) -> None:
         """Release the hosts; nobody is told anything any more. Closing twice is harmless."""
+        self._end_patience()
         self.addr.end()
         self._follow(())
 
@@ -115,7 +129,28 @@ class LiveName:
     def _changed(self, value: Addr) -> None:
         if self._once and isinstance(value, Bound):
             self._freeze()
+        self._tell()
+
+    def _tell(self) -> None:
+        addr = self._addr()
+        waits = isinstance(self.addr.value, Pending) and isinstance(addr, Bound)
+        if waits and any(isinstance(watch.value, Pending) for watch in self._watches.values()):
+            if self._patience is None:
+                self._patience = get_hub().loop.timer(PATIENCE_SECS)
+                self._patience.start(self._tell_what_is_known)
+            return
+        self._end_patience()
+        self.addr.set(addr)
+
+    def _tell_what_is_known(self) -> None:
+        self._end_patience()
         self.addr.set(self._addr())
+
+    def _end_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.stop()
+            self._patience.close()
+            self._patience = None
 
     def _freeze(self) -> None:
         """Put the addresses that are known in the place of their hosts."""

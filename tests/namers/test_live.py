@@ -1,9 +1,12 @@
+from time import monotonic
+
 import pytest
 
 from linkerd_tcp.naming.addr import NEG, PENDING, Addr, Address, Bound, Failed
 from namers.endpoints import Endpoint
-from namers.live import LiveName
+from namers.live import PATIENCE_SECS, LiveName
 from tests.namers.hosts import FakeHosts
+from tests.sockets import eventually
 
 
 @pytest.fixture
@@ -51,7 +54,6 @@ def test_an_address_that_is_there_twice_keeps_the_first_weight(live: LiveName, h
         (NEG, Failed("x"), Failed("x")),
         (Failed("x"), Failed("y"), Failed("x")),
         (Bound(()), PENDING, PENDING),
-        (Bound((Address("10.0.0.1", 0),)), PENDING, Bound((Address("10.0.0.1", 80),))),
         (Bound((Address("10.0.0.1", 0),)), NEG, Bound((Address("10.0.0.1", 80),))),
         (Failed("x"), Bound((Address("10.0.0.1", 0),)), Bound((Address("10.0.0.1", 80),))),
     ],
@@ -63,6 +65,28 @@ def test_what_is_known_is_used_and_the_rest_waited_for(
     hosts.set("one", one)
     hosts.set("other", other)
     assert live.addr.value == both
+
+
+def test_the_first_addresses_wait_a_moment_for_the_other_hosts(live: LiveName, hosts: FakeHosts) -> None:
+    live.replace([Endpoint("10.0.0.1", 80), Endpoint("late", 80), Endpoint("hung", 80)])
+    assert live.addr.value == PENDING
+    hosts.resolve("late", "10.0.0.2")
+    began = monotonic()
+    eventually(lambda: live.addr.value != PENDING, secs=1)
+    assert monotonic() - began < 2 * PATIENCE_SECS
+    assert live.addr.value == Bound((Address("10.0.0.1", 80), Address("10.0.0.2", 80)))
+
+
+def test_what_is_known_later_waits_for_nobody(live: LiveName, hosts: FakeHosts) -> None:
+    live.replace([Endpoint("10.0.0.1", 80)])
+    live.replace([Endpoint("10.0.0.2", 80), Endpoint("hung", 80)])
+    assert live.addr.value == Bound((Address("10.0.0.2", 80),))
+
+
+def test_closing_ends_the_wait(live: LiveName, hosts: FakeHosts) -> None:
+    live.replace([Endpoint("10.0.0.1", 80), Endpoint("hung", 80)])
+    live.close()
+    assert hosts.open == []
 
 
 def test_an_update_of_a_host_is_told_when_it_comes(live: LiveName, hosts: FakeHosts) -> None:
@@ -107,6 +131,7 @@ def test_once_keeps_the_first_addresses(hosts: FakeHosts) -> None:
     live = LiveName(hosts, lambda: None, once=True)
     live.replace([Endpoint("web", 80), Endpoint("late", 80)])
     hosts.set("web", NEG)
+    hosts.set("late", Failed("not now"))
     assert live.addr.value == PENDING
     hosts.resolve("web", "10.0.0.1")
     hosts.resolve("web", "10.0.0.2")

@@ -1,5 +1,6 @@
 """Bytes both ways, every way to end, and nothing left behind."""
 
+import gc
 import hashlib
 import random
 import socket
@@ -10,7 +11,7 @@ import gevent
 import pytest
 
 from linkerd_tcp.errors import Cause
-from linkerd_tcp.net.duplex import PARTING_SECS, Buffer, Duplex, Limits
+from linkerd_tcp.net.duplex import PARTING_SECS, Buffer, Duplex, HalfDuplex, Limits
 from tests.leaks import no_leaks
 from tests.sockets import eventually, read_all, reset, tcp_pair
 
@@ -80,6 +81,19 @@ def test_fin_from_the_endpoint_is_passed_on_and_the_client_may_go_on(relay: Rela
     relay.client.close()
     assert read_all(relay.endpoint) == b"late words"
     assert relay.cause() is Cause.ENDPOINT_CLOSED
+
+
+def test_an_ended_stream_leaves_nothing_that_only_the_garbage_collector_finds(relay: Relay) -> None:
+    gc.disable()  # or a collection that happens to come would do what is looked for
+    try:
+        gc.collect()
+        relay.client.close()
+        relay.endpoint.close()
+        relay.cause()
+        del relay.duplex
+        assert not any(isinstance(thing, HalfDuplex) for thing in gc.get_objects())
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("side", ["client", "endpoint"])

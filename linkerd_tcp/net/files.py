@@ -157,7 +157,7 @@ def _unseen(error: OSError, shown: str) -> Sighting:
         return ABSENT
     if error.errno == errno.ELOOP:
         return Sighting(State.ABSENT, problem=f"{shown} is a symbolic link that leads nowhere")
-    return Sighting(State.PROBLEM, problem=f"{shown}: {error.strerror}: nobody can say what is there")
+    return Sighting(State.PROBLEM, problem=f"{shown}: {error.strerror}")
 
 
 def read(root: str, path: str) -> bytes:

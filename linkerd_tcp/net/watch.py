@@ -223,7 +223,7 @@ class FolderWatcher:
         return False
 
     def _tell(self, watched: Watched, sighting: Sighting) -> None:
-        if watched.missed:
+        if watched.missed and not self.polling:
             self._events_do_not_come(watched)
         watched.seen, watched.forced, watched.missed, watched.applied = None, False, False, sighting
         try:

@@ -66,7 +66,7 @@ def _subdomain(path: Path, prefix: int) -> NameTree[Name]:
     suffix = "." + domain
     if not _HOST.fullmatch(domain) or not _HOST.fullmatch(label) or not host.endswith(suffix) or host == suffix:
         return NEG
-    return Leaf(Path(path[1 : 1 + prefix]) + (host.removesuffix(suffix),) + path.drop(2 + prefix))
+    return Leaf(Path((*path[1 : 1 + prefix], host.removesuffix(suffix), *path.drop(2 + prefix))))
 
 
 def _domain(path: Path, prefix: int) -> NameTree[Name]:

@@ -11,7 +11,6 @@ from linkerd_tcp.naming.watch import Var, Watch
 from linkerd_tcp.net.hosts import ip_literal
 from namers.endpoints import Endpoint
 
-
 PATIENCE_SECS: Final = 0.25
 """How long the first addresses of a new name wait for its other hosts to be known too.
 

@@ -131,8 +131,8 @@ def test_once_keeps_the_first_addresses(hosts: FakeHosts) -> None:
     live = LiveName(hosts, lambda: None, once=True)
     live.replace([Endpoint("web", 80), Endpoint("late", 80)])
     hosts.set("web", NEG)
-    hosts.set("late", Failed("not now"))
     assert live.addr.value == PENDING
+    hosts.set("late", Failed("not now"))
     hosts.resolve("web", "10.0.0.1")
     hosts.resolve("web", "10.0.0.2")
     assert live.addr.value == Bound((Address("10.0.0.1", 80),))

@@ -1,4 +1,4 @@
-"""Every default of the configuration, beside INTERFACE's list of them."""
+"""Every default of the configuration, as docs/configuration.md lists them."""
 
 from pathlib import Path
 from typing import Any

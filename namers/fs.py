@@ -32,6 +32,8 @@ SMALL_BYTES: Final = 16 * 1024
 """A file up to this size is read where it is asked for; a larger one by a greenlet, in slices."""
 
 MAX_ROWS: Final = 4000
+MAX_SAID: Final = 1000
+"""Names whose last complaint is kept in mind, so that it is logged once."""
 
 _log: Final = logging.getLogger(__name__)
 _ADDR_ROOT: Final = Path(("#",))
@@ -139,7 +141,7 @@ class _Name:
             self._fail(cause, f"{sighting.shown}: {error.strerror}" + _remedy(error))
         else:
             self.state, self.good = State.FILE, True
-            if self.error is not None:
+            if self.namer.is_new(self.elements, ""):
                 _log.info("%s is good again", sighting.shown)
             self.error = self.error_at = None
             self.last_good_at = self.namer.figures.last_good_at = time()
@@ -154,7 +156,7 @@ class _Name:
 
     def _say(self, cause: str, words: str) -> None:
         self.namer.figures.error(cause)
-        if words != self.error:
+        if self.namer.is_new(self.elements, words):
             _log.warning("%s%s", words, ": the last good endpoints are kept" if self.good else "")
         self.error, self.error_at = words, time()
 
@@ -242,6 +244,7 @@ class FsNamer:
         self.hosts = hosts
         self.figures = NamerFigures()
         self._names: dict[tuple[str, ...], _Name] = {}
+        self._said: dict[tuple[str, ...], str] = {}
         self._readers = Group()
         self._closed = False
 
@@ -266,6 +269,19 @@ class FsNamer:
         if self._names.get(name.elements) is name:
             del self._names[name.elements]
         name.close()
+
+    def is_new(self, elements: tuple[str, ...], words: str) -> bool:
+        """Whether `words` (none: all is well) differ from what was said of this name last, however often it was
+        looked up.
+        """
+        if words == self._said.get(elements, ""):
+            return False
+        self._said.pop(elements, None)
+        if words:
+            self._said[elements] = words
+        if len(self._said) > MAX_SAID:
+            del self._said[next(iter(self._said))]
+        return True
 
     def spawn(self, function: Callable[..., None], *args: Any) -> gevent.Greenlet:
         return self._readers.spawn(function, *args)

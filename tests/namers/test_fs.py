@@ -277,6 +277,18 @@ def test_a_bad_reload_keeps_the_last_good_and_is_counted_said_once_and_shown(
     assert row_of(fs).error is None
 
 
+def test_what_is_wrong_is_said_once_however_often_the_name_is_looked_up(
+    fs: FsNamer, disco: File, caplog: pytest.LogCaptureFixture
+) -> None:
+    (disco / "web").write_text("nonsense")
+    (disco / "outside").symlink_to("/etc/passwd")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            fs.lookup(Path(("web",))).close()
+            fs.lookup(Path(("outside",))).close()
+    assert len(caplog.records) == 2
+
+
 def test_a_file_that_was_never_good_is_failed(fs: FsNamer, disco: File) -> None:
     (disco / "web").write_text("nonsense")
     watch = fs.lookup(Path(("web",)))

@@ -212,10 +212,24 @@ def test_a_root_that_is_a_link_may_be_pointed_elsewhere(disco: Path, tmp_path: P
     assert told.text == "v1"
     (tmp_path / "new").symlink_to("v2")
     (tmp_path / "new").rename(disco)
-    eventually(lambda: told.text == "v2")
+    eventually(lambda: told.text == "v2", secs=1)  # by the event: long before the sweep
     (tmp_path / "v2" / "web").write_text("v2 edited")
-    eventually(lambda: told.text == "v2 edited")
+    eventually(lambda: told.text == "v2 edited", secs=1)
+    disco.unlink()
+    eventually(lambda: told.watched.applied.state is State.ABSENT, secs=1)
+    disco.mkdir()
+    (disco / "web").write_text("a folder")
+    eventually(lambda: told.text == "a folder", secs=1)
     watcher.close()
+
+
+def test_a_write_that_stat_does_not_show_is_told(by_events: FolderWatcher, disco: Path) -> None:
+    (disco / "web").write_text("one")
+    told = Told(by_events, "web")
+    before = (disco / "web").stat()
+    (disco / "web").write_text("two")  # within one tick of the file system's clock
+    os.utime(disco / "web", ns=(before.st_atime_ns, before.st_mtime_ns))
+    eventually(lambda: told.text == "two")
 
 
 def test_a_file_is_not_read_while_its_writer_holds_it_open(by_events: FolderWatcher, disco: Path) -> None:

@@ -32,7 +32,7 @@ from linkerd_tcp.errors import Cause, LinkerdTcpError
 from linkerd_tcp.logs import Logs
 from linkerd_tcp.naming.namer import Namer
 from linkerd_tcp.net.descriptors import Capacity, raise_limit
-from linkerd_tcp.net.duplex import Buffer
+from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
 from linkerd_tcp.record import Book
 from linkerd_tcp.router import Router

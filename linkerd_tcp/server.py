@@ -19,7 +19,8 @@ from linkerd_tcp.figures import ServerFigures, count
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.crew import Crew
 from linkerd_tcp.net.descriptors import Capacity
-from linkerd_tcp.net.duplex import Buffer, Duplex, Limits
+from linkerd_tcp.net.duplex import Duplex, Limits
+from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.listener import Acceptor
 from linkerd_tcp.net.options import to_setsockopt
 from linkerd_tcp.record import Book, Record, address_text

@@ -22,7 +22,7 @@ from linkerd_tcp.logs import AccessLog
 from linkerd_tcp.naming.namer import Interpreter, Namer, NamerContext
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.descriptors import Capacity
-from linkerd_tcp.net.duplex import Buffer
+from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
 from linkerd_tcp.net.listener import bind
 from linkerd_tcp.record import Book, Record, address_text

@@ -18,7 +18,7 @@ from linkerd_tcp.naming.name import Binding, BoundName
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var
 from linkerd_tcp.net.descriptors import Capacity
-from linkerd_tcp.net.duplex import Buffer
+from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.listener import bind
 from linkerd_tcp.record import Book, Record
 from linkerd_tcp.router import Router

@@ -1,8 +1,7 @@
 """Moving bytes both ways between two connected sockets until both sides are done.
 
-The connection's greenlet is parked in `Duplex.run`; while bytes stream, watcher callbacks in the hub move them
-through one shared buffer, so an idle connection owns no buffer and a wake-up costs no greenlet switch. Only what a
-slow reader did not take yet is kept, at most one buffer per direction, and nothing more is read for it meanwhile.
+The connection's greenlet is parked in `Duplex.run`; while bytes stream, each direction moves them by itself
+(`half_duplex`) and tells only how it ended.
 
 How it ends:
 
@@ -14,10 +13,9 @@ How it ends:
 """
 
 import errno
-import socket
 import struct
 from _socket import SO_LINGER, SOL_SOCKET
-from _socket import socket as Socket  # the C class: gevent's wrapper would make two watchers for each
+from _socket import socket as Socket
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +23,7 @@ import greenlet
 from gevent.hub import get_hub
 
 from linkerd_tcp.errors import Cause
+from linkerd_tcp.net.half_duplex import Buffer, HalfDuplex
 from linkerd_tcp.net.unsent import unsent_bytes
 
 QUIET_SECS: Final = 0.05
@@ -33,8 +32,6 @@ QUIET_SECS: Final = 0.05
 PARTING_SECS: Final = 1.0
 """How long after our FINs both sides have to answer with theirs, before the sockets are closed regardless."""
 
-_READ: Final = 1
-_WRITE: Final = 2
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
@@ -46,155 +43,6 @@ class Limits:
     half_close_secs: float | None = None
     lifetime_secs: float | None = None
     lifetime_grace_secs: float = 30.0
-
-
-class Buffer:
-    """The memory that every stream reads into. Safe to share: it is empty again before a callback returns."""
-
-    __slots__ = ("memory", "view")
-
-    def __init__(self, size_bytes: int) -> None:
-        self.memory = bytearray(size_bytes)
-        self.view = memoryview(self.memory)
-
-
-class HalfDuplex:
-    """One direction: from `source` to `sink`. `bytes` have been read, all but `rest` have been written."""
-
-    __slots__ = (
-        "_duplex",
-        "_loop",
-        "_memory",
-        "_now",
-        "_reader",
-        "_recv_into",
-        "_send",
-        "_sink",
-        "_view",
-        "_writer",
-        "bytes",
-        "ended",
-        "last_at",
-        "rest",
-    )
-
-    def __init__(self, duplex: "Duplex", loop: Any, source: Socket, sink: Socket, buffer: Buffer) -> None:
-        self._duplex = duplex
-        self._loop = loop
-        self._now = loop.now
-        self._memory = buffer.memory
-        self._view = buffer.view
-        self._recv_into = source.recv_into
-        self._send = sink.send
-        self._sink = sink
-        self._reader = loop.io(source.fileno(), _READ)
-        self._writer: Any = None
-        self.bytes = 0
-        self.rest: memoryview | None = None
-        self.ended = False
-        """Nothing more will be read: FIN came and was passed on, or the sink is gone."""
-        self.last_at = 0.0
-
-    def start(self) -> None:
-        self._reader.start(self._readable)
-
-    def stop(self) -> None:
-        """For good: no watcher of it calls back after this."""
-        self._reader.stop()
-        self._reader.close()
-        if self._writer is not None:
-            self._writer.stop()
-            self._writer.close()
-        # The way back makes a cycle of both directions: a dozen objects for each connection that only the garbage
-        # collector would find, at 25 ms a time.
-        del self._duplex
-
-    def _readable(self) -> None:
-        """One wake-up of the steady state: two system calls, no allocation but the slice."""
-        try:
-            size = self._recv_into(self._memory)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self._duplex.source_failed(self, error)
-            return
-        if not size:
-            self._end_of_input()
-            return
-        self.last_at = self._now()
-        self.bytes += size
-        try:
-            sent = self._send(self._view[:size])
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        except OSError as error:
-            self._sink_failed(error)
-            return
-        if sent < size:
-            self._hold(memoryview(bytes(self._view[sent:size])))
-
-    def _hold(self, rest: memoryview) -> None:
-        """The sink is full: keep what it did not take and read nothing more until it has."""
-        self.rest = rest
-        self._reader.stop()
-        if self._writer is None:
-            self._writer = self._loop.io(self._sink.fileno(), _WRITE)
-        self._writer.start(self._writable)
-
-    def _writable(self) -> None:
-        assert self.rest is not None
-        try:
-            sent = self._send(self.rest)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self._sink_failed(error)
-            return
-        self.last_at = self._now()
-        if sent < len(self.rest):
-            self.rest = self.rest[sent:]
-            return
-        self.rest = None
-        self._writer.stop()
-        self._reader.start(self._readable)
-
-    def _end_of_input(self) -> None:
-        # Reading stops while something is held back, so at FIN everything before it has been written.
-        self._reader.stop()
-        self.ended = True
-        self.last_at = self._now()
-        self._duplex.source_ended(self)
-
-    def pass_end_on(self) -> None:
-        """FIN to the sink; raises OSError when it is gone."""
-        self._sink.shutdown(socket.SHUT_WR)
-
-    def _sink_failed(self, error: OSError) -> None:
-        """The sink takes no more; what it sent before may still wait to be delivered the other way."""
-        self.rest = None
-        self._reader.stop()
-        if self._writer is not None:
-            self._writer.stop()
-        self.ended = True
-        self._duplex.sink_failed(self, error)
-
-    def start_discarding(self) -> None:
-        """After our FINs: read to the end, so that closing causes no reset."""
-        if not self.ended:
-            self._reader.stop()
-            self._reader.start(self._discard)
-
-    def _discard(self) -> None:
-        try:
-            size = self._recv_into(self._memory)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            size = 0
-        if not size:
-            self._reader.stop()
-            self.ended = True
-            self._duplex.parted()
 
 
 class Duplex:

@@ -13,7 +13,7 @@ from linkerd_tcp.errors import Cause
 from linkerd_tcp.naming.namer import Namer
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.descriptors import Capacity
-from linkerd_tcp.net.duplex import Buffer
+from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
 from linkerd_tcp.record import Book, Record
 from linkerd_tcp.router import Router

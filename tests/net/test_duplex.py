@@ -11,7 +11,8 @@ import gevent
 import pytest
 
 from linkerd_tcp.errors import Cause
-from linkerd_tcp.net.duplex import PARTING_SECS, Buffer, Duplex, HalfDuplex, Limits
+from linkerd_tcp.net.duplex import PARTING_SECS, Duplex, Limits
+from linkerd_tcp.net.half_duplex import Buffer, HalfDuplex
 from tests.leaks import no_leaks
 from tests.sockets import eventually, read_all, reset, tcp_pair
 

@@ -1,0 +1,178 @@
+"""One direction of a connection: bytes from one socket to another, moved by watcher callbacks in the hub.
+
+A wake-up reads into a buffer that all streams share and sends at once, so it costs no greenlet switch and an idle
+connection owns no buffer. Only what a slow reader did not take yet is kept, at most one buffer of it, and nothing more
+is read for it meanwhile: a reader that stops stops the writer.
+"""
+
+import socket
+from _socket import socket as Socket  # the C class: gevent's wrapper would make two watchers for each
+from typing import Any, Final, Protocol
+
+_READ: Final = 1
+_WRITE: Final = 2
+
+
+class Buffer:
+    """The memory that every stream reads into. Safe to share: it is empty again before a callback returns."""
+
+    __slots__ = ("memory", "view")
+
+    def __init__(self, size_bytes: int) -> None:
+        self.memory = bytearray(size_bytes)
+        self.view = memoryview(self.memory)
+
+
+class Owner(Protocol):
+    """Who hears how a direction ended; called in the hub."""
+
+    def source_ended(self, half: "HalfDuplex") -> None:
+        """`half` read FIN, after everything before it was written."""
+
+    def source_failed(self, half: "HalfDuplex", error: OSError) -> None:
+        """`half`'s source is gone: reset, or dead."""
+
+    def sink_failed(self, half: "HalfDuplex", error: OSError) -> None:
+        """`half`'s sink takes no more; `half` reads no more."""
+
+    def parted(self) -> None:
+        """A source that was only being read to its end has reached it."""
+
+
+class HalfDuplex:
+    """One direction: from `source` to `sink`. `bytes` have been read, all but `rest` have been written."""
+
+    __slots__ = (
+        "_loop",
+        "_memory",
+        "_now",
+        "_owner",
+        "_reader",
+        "_recv_into",
+        "_send",
+        "_sink",
+        "_view",
+        "_writer",
+        "bytes",
+        "ended",
+        "last_at",
+        "rest",
+    )
+
+    def __init__(self, owner: Owner, loop: Any, source: Socket, sink: Socket, buffer: Buffer) -> None:
+        self._owner = owner
+        self._loop = loop
+        self._now = loop.now
+        self._memory = buffer.memory
+        self._view = buffer.view
+        self._recv_into = source.recv_into
+        self._send = sink.send
+        self._sink = sink
+        self._reader = loop.io(source.fileno(), _READ)
+        self._writer: Any = None
+        self.bytes = 0
+        self.rest: memoryview | None = None
+        self.ended = False
+        """Nothing more will be read: FIN came and was passed on, or the sink is gone."""
+        self.last_at = 0.0
+
+    def start(self) -> None:
+        self._reader.start(self._readable)
+
+    def stop(self) -> None:
+        """For good: no watcher of it calls back after this."""
+        self._reader.stop()
+        self._reader.close()
+        if self._writer is not None:
+            self._writer.stop()
+            self._writer.close()
+        # The way back makes a cycle of both directions: a dozen objects for each connection that only the garbage
+        # collector would find, at 25 ms a time.
+        del self._owner
+
+    def _readable(self) -> None:
+        """One wake-up of the steady state: two system calls, no allocation but the slice."""
+        try:
+            size = self._recv_into(self._memory)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._owner.source_failed(self, error)
+            return
+        if not size:
+            self._end_of_input()
+            return
+        self.last_at = self._now()
+        self.bytes += size
+        try:
+            sent = self._send(self._view[:size])
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._sink_failed(error)
+            return
+        if sent < size:
+            self._hold(memoryview(bytes(self._view[sent:size])))
+
+    def _hold(self, rest: memoryview) -> None:
+        """The sink is full: keep what it did not take and read nothing more until it has."""
+        self.rest = rest
+        self._reader.stop()
+        if self._writer is None:
+            self._writer = self._loop.io(self._sink.fileno(), _WRITE)
+        self._writer.start(self._writable)
+
+    def _writable(self) -> None:
+        assert self.rest is not None
+        try:
+            sent = self._send(self.rest)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._sink_failed(error)
+            return
+        self.last_at = self._now()
+        if sent < len(self.rest):
+            self.rest = self.rest[sent:]
+            return
+        self.rest = None
+        self._writer.stop()
+        self._reader.start(self._readable)
+
+    def _end_of_input(self) -> None:
+        # Reading stops while something is held back, so at FIN everything before it has been written.
+        self._reader.stop()
+        self.ended = True
+        self.last_at = self._now()
+        self._owner.source_ended(self)
+
+    def pass_end_on(self) -> None:
+        """FIN to the sink; raises OSError when it is gone."""
+        self._sink.shutdown(socket.SHUT_WR)
+
+    def _sink_failed(self, error: OSError) -> None:
+        """The sink takes no more; what it sent before may still wait to be delivered the other way."""
+        self.rest = None
+        self._reader.stop()
+        if self._writer is not None:
+            self._writer.stop()
+        self.ended = True
+        self._owner.sink_failed(self, error)
+
+    def start_discarding(self) -> None:
+        """After our FINs: read to the end, so that closing causes no reset."""
+        if not self.ended:
+            self._reader.stop()
+            self._reader.start(self._discard)
+
+    def _discard(self) -> None:
+        try:
+            size = self._recv_into(self._memory)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            size = 0
+        if not size:
+            self._reader.stop()
+            self.ended = True
+            self._owner.parted()

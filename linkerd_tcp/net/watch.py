@@ -284,7 +284,8 @@ class FolderWatcher:
             root, info = resolve("/", "/", self._absolute.split("/"), lambda folder, name: trail.append((folder, name)))
             identity = (info.st_dev, info.st_ino)
         except OSError:
-            root = self.root  # away: nothing below it can be found either, and the way to it is watched
+            # Away. Not where it was last: behind a link that was removed that folder may still be there.
+            root = self._absolute
         # Only where the path may turn: watching all of it would mean hearing of everything in /tmp or /home.
         self._root_trail = {pair for pair in trail if pair == trail[-1] or os.path.islink(os.path.join(*pair))}
         for folder, _ in self._root_trail:
@@ -355,7 +356,7 @@ class FolderWatcher:
 
     def _events_do_not_come(self, watched: Watched) -> None:
         self._log.warning(
-            "%s: %s changed and the kernel said nothing (a network or container mount?): looking at all files each %g s",
+            "%s: %s changed and the kernel said nothing (a network mount?): looking at all files each %g s",
             self.shown_root,
             "/".join(watched.names),
             self._interval,

@@ -275,9 +275,11 @@ def test_a_writer_that_never_closes_is_waited_for_2_s_at_most(
         writer.write("some")
         writer.flush()
         eventually(lambda: told.text == "some")
+        began = monotonic()
         writer.write(" more")
         writer.flush()
         eventually(lambda: told.text == "some more")
+        assert monotonic() - began > 0.25, "a new write is a new wait"
     assert events.WRITER_SECS == 0.3
 
 
@@ -342,7 +344,7 @@ for number in range(1000):
 
 
 class stall:  # noqa: N801  reads as a phrase
-    """The most processor time between two turns of the loop, in seconds: what others on this machine do does not count."""
+    """The most processor time between two turns of the loop, in seconds, whatever else runs on this machine."""
 
     def __enter__(self) -> Callable[[], float]:
         self.longest = 0.0

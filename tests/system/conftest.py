@@ -4,8 +4,16 @@ import subprocess
 
 import pytest
 
+from tests.leaks import no_leaks
 from tests.programs import program
 from tests.system.servers import Cluster, postgres_at, postgres_program
+
+assert no_leaks
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(no_leaks: None) -> None:
+    """The clients and backends in the test end with it."""
 
 
 @pytest.fixture(scope="session")

@@ -27,10 +27,10 @@ from gevent.lock import Semaphore
 
 from linkerd_tcp.admin.server import AdminServer
 from linkerd_tcp.config.app import AppConfig
-from linkerd_tcp.config.load import restart_only_changes
+from linkerd_tcp.config.load import admin_changes, keep_running, restart_only_changes
 from linkerd_tcp.errors import Cause, LinkerdTcpError
 from linkerd_tcp.logs import Logs
-from linkerd_tcp.naming.namer import Namer
+from linkerd_tcp.naming.namer import Discovery, shown_prefix
 from linkerd_tcp.net.descriptors import Capacity, raise_limit
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
@@ -82,8 +82,10 @@ class App:
         return list(self._running.servers.values())
 
     @property
-    def namers(self) -> list[Namer]:
-        return list(self._running.namers.values())
+    def namers(self) -> list[Discovery]:
+        """Every namer, in the file's order; then the host names that they look up, if they do."""
+        hosts = self._running.hosts
+        return [*self._running.namers.values(), *([hosts] if hosts.in_use else [])]
 
     @property
     def admin_address(self) -> tuple[str, int]:
@@ -93,7 +95,7 @@ class App:
     def ready(self) -> tuple[bool, list[str]]:
         """Whether every listener is open and stays so; and what a person should know besides."""
         stale = [
-            f"namer /#{namer.prefix}: {watch.name}: {watch.error}"
+            f"namer {shown_prefix(namer)}: {watch.name}: {watch.error}"
             for namer in self.namers
             for watch in namer.watches()
             if watch.error is not None
@@ -159,8 +161,8 @@ class App:
                     _log.error("not reloaded, everything stays as it was: %s", line)
                 raise
             later = restart_only_changes(self.config, config)
-            changes = transition.changes
-            self.config = config
+            changes = transition.changes + admin_changes(self.config, config)
+            self.config = keep_running(self.config, config)
             transition.switch()
             self._admin.reconfigure()
             self.last_reload_ok = True
@@ -199,7 +201,7 @@ class App:
         with self._reload_lock:  # a reload under way is finished first; none begins any more
             stop_listening(self.servers)
             until = monotonic() + grace_secs
-            _log.info("stopping: %d connections open, %g s of grace", len(self.book.open), grace_secs)
+            _log.info("stopping: open connections %d, grace %g s", len(self.book.open), grace_secs)
             if not self._wait_until_empty(until - QUIET_ENDS_SECS):
                 self._each_open_flow_ends_when_quiet()
             if not self._wait_until_empty(until):

@@ -118,6 +118,8 @@ def _load_again(path: str) -> AppConfig:
 
 
 def _check(config: AppConfig) -> int:
+    for warning in warnings(config):
+        print(f"warning: {warning}", file=sys.stderr)
     problems = check_namers(config)
     print("\n".join(problems) if problems else "ok", file=sys.stderr if problems else sys.stdout)
     return WRONG if problems else OK

@@ -20,7 +20,7 @@ from linkerd_tcp import __version__
 from linkerd_tcp.balancers.balancer import Balancer
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.figures import DURATION_BOUNDS_SECS, BalancerFigures, Histogram, RouterFigures, ServerFigures
-from linkerd_tcp.naming.namer import Namer
+from linkerd_tcp.naming.namer import Discovery
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.record import Book
 from linkerd_tcp.router import Router
@@ -44,7 +44,7 @@ class Source(Protocol):
     def servers(self) -> Sequence[Server]: ...
 
     @property
-    def namers(self) -> Sequence[Namer]: ...
+    def namers(self) -> Sequence[Discovery]: ...
 
     @property
     def book(self) -> Book: ...
@@ -177,7 +177,7 @@ def _add(metric: Any, labels: Sequence[str], value: float | Histogram) -> None:
         metric.add_metric(labels, value)
 
 
-def _namer_label(namer: Namer) -> tuple[str]:
+def _namer_label(namer: Discovery) -> tuple[str]:
     return (str(namer.prefix),)
 
 

@@ -270,6 +270,9 @@ class Router:
         raise _unbound_error(route.path, chosen)
 
     def _wait(self, route: Route, until: float) -> None:
+        most = self.config.client.settings_for(route.path, route.path).max_waiters
+        if route.waiters >= most:
+            raise ConnectionFailed(Cause.LIMIT, f"{route.path}: maxWaiters ({most}) connections wait for its binding")
         route.waiters += 1
         try:
             if not route.changed.wait(max(until - monotonic(), 0)):

@@ -105,6 +105,18 @@ def test_a_broken_endpoint_file_is_found_by_check(tmp_path: FilePath, capsys: py
     assert "web:2:" in capsys.readouterr().err
 
 
+def test_check_says_what_is_probably_a_mistake_and_what_is_not_there(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = FilePath(file)
+    path.write_text(GOOD.replace("/svc/missing", "/#/io.l5d.fs/web"))
+    assert run(["--check", file]) == OK
+    assert "/#/io.l5d.fs/web leads to no namer of this file" in capsys.readouterr().err
+    path.write_text(GOOD + "accessLog: {path: not/there/access.log}\n")
+    assert run(["--check", file]) == WRONG
+    assert "accessLog.path: its folder is not there: " in capsys.readouterr().err
+
+
 def test_what_is_not_built_yet_is_named(tmp_path: FilePath, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "l5d.yml"
     path.write_text(

@@ -103,6 +103,16 @@ def test_a_pending_name_is_waited_for_and_no_longer_than_allowed(
     connect(router).close()
 
 
+def test_waiters_for_a_binding_are_limited(hand: ByHand) -> None:
+    router = Router(router_config(max_waiters=1), hand)
+    hand.set(WEB, PENDING)
+    waiting = gevent.spawn(cause_of, router, WEB, 0.2)
+    gevent.sleep(0.02)
+    assert cause_of(router) is Cause.LIMIT
+    assert waiting.get(timeout=2) is Cause.PENDING
+    router.close()
+
+
 def test_a_change_is_applied_without_traffic(router: Router, hand: ByHand, endpoint: Endpoint) -> None:
     old, new = Path.read("/#/test/old"), Path.read("/#/test/new")
     hand.set(WEB, leaf(Var(addresses(endpoint.port)), old))

@@ -8,7 +8,7 @@ from linkerd_tcp.admin.streams import array, dump_pieces, dumps, rows
 from linkerd_tcp.balancers.balancer import Balancer
 from linkerd_tcp.naming.addr import Addr, Failed
 from linkerd_tcp.naming.delegate import binding_json
-from linkerd_tcp.naming.namer import Namer, WatchState
+from linkerd_tcp.naming.namer import Discovery, WatchState
 from linkerd_tcp.router import Route, Router
 
 
@@ -55,7 +55,7 @@ def namers(app: Controls) -> Iterator[str]:
     yield "}\n"
 
 
-def _namer(namer: Namer) -> Iterator[str]:
+def _namer(namer: Discovery) -> Iterator[str]:
     yield f'{{"prefix": {dumps(str(namer.prefix))}, "kind": {dumps(namer.kind)}, "watches": '
     yield from rows(map(watch_json, namer.watches()))
     yield "}"

@@ -13,7 +13,7 @@ from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.admin.names import addr_state
 from linkerd_tcp.balancers.balancer import Balancer
 from linkerd_tcp.naming.addr import Bound
-from linkerd_tcp.naming.namer import Namer, WatchState
+from linkerd_tcp.naming.namer import Discovery, WatchState, shown_prefix
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.router import Route, Router
 from linkerd_tcp.server import Server
@@ -182,9 +182,9 @@ NAMER_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def _namers(namers: Iterable[Namer]) -> Iterator[list[Cell]]:
+def _namers(namers: Iterable[Discovery]) -> Iterator[list[Cell]]:
     for namer in list(namers):
-        prefix = _cut(f"/#{namer.prefix}")
+        prefix = _cut(shown_prefix(namer))
         watches = namer.watches()
         if not watches:
             yield [prefix, _cut(namer.kind), "nothing asked for yet", *[NOTHING] * 4]

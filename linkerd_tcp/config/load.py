@@ -116,6 +116,10 @@ def _missing_files(config: AppConfig) -> Iterator[Problem]:
     for loc, value in walk(config):
         if isinstance(value, FileName) and is_file_missing(value):
             yield loc, f"file not there: {value}", False, -1
+    if config.access_log is not None and config.access_log.path != "-":
+        folder = pathlib.Path(config.access_log.path).parent
+        if not folder.is_dir():
+            yield ("accessLog", "path"), f"its folder is not there: {folder}", False, -1
 
 
 def warnings(config: AppConfig) -> list[str]:
@@ -157,6 +161,22 @@ def _captures(loc: tuple[Any, ...], client: Any) -> Iterator[Problem]:
 def restart_only_changes(old: AppConfig, new: AppConfig) -> list[str]:
     """The keys that differ and are not applied without a restart, such as `admin.port`."""
     return [".".join(loc) for loc in _RESTART_ONLY if _at(old, loc) != _at(new, loc)]
+
+
+def keep_running(old: AppConfig, new: AppConfig) -> AppConfig:
+    """`new` with the values of `old` for what is not applied without a restart: what runs after a reload."""
+    kept: dict[str, Any] = {"workers": old.workers, "buffer_size_bytes": old.buffer_size_bytes}
+    kept["admin"] = new.admin.model_copy(update={key: getattr(old.admin, key) for key in ("ip", "port", "tls")})
+    if old.namerd is not None and new.namerd is not None:
+        kept["namerd"] = new.namerd.model_copy(update={"ip": old.namerd.ip, "port": old.namerd.port})
+    return new.model_copy(update=kept)
+
+
+def admin_changes(old: AppConfig, new: AppConfig) -> list[str]:
+    """A line for each key of `admin` that differs and is applied at once."""
+    before, after = plain(old)["admin"], plain(new)["admin"]
+    at_restart = {loc[-1] for loc in _RESTART_ONLY if loc[0] == "admin"}
+    return [f"admin.{key} changed" for key in after if key not in at_restart and before.get(key) != after[key]]
 
 
 def _at(config: AppConfig, loc: tuple[str, ...]) -> Any:

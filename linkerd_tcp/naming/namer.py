@@ -1,7 +1,7 @@
 """What a namer and an interpreter are. A plug-in implements one of these two protocols."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from linkerd_tcp.naming.addr import Addr
 from linkerd_tcp.naming.delegate import DelegateTree
@@ -9,6 +9,8 @@ from linkerd_tcp.naming.dtab import Dtab
 from linkerd_tcp.naming.name import Binding, Found
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Watch
+
+_SYSTEM: Final = Path(("$",))
 
 
 @dataclass(slots=True)
@@ -36,7 +38,18 @@ class WatchState:
     next_attempt_at: float | None = None
 
 
-class Namer(Protocol):
+class Discovery(Protocol):
+    """What can be seen of something that finds addresses. `prefix` names it to people and in metrics."""
+
+    kind: str
+    prefix: Path
+    figures: NamerFigures
+
+    def watches(self) -> list[WatchState]:
+        """Every name watched now, at most a few thousand."""
+
+
+class Namer(Discovery, Protocol):
     """Turns a path (what follows its prefix) into a live tree of names.
 
     `lookup` never blocks and never raises for a name: what is not known yet is Pending, what does not
@@ -44,20 +57,18 @@ class Namer(Protocol):
     The caller closes the watch it got. `prefix` is what follows `/#` in the paths that reach this namer.
     """
 
-    kind: str
-    prefix: Path
-    figures: NamerFigures
-
     def start(self) -> None:
         """Begin whatever watches the outside world. Called once, before the first lookup."""
 
     def lookup(self, path: Path) -> Watch[Found]: ...
 
-    def watches(self) -> list[WatchState]:
-        """Every name watched now, at most a few thousand."""
-
     def close(self) -> None:
         """End every greenlet, thread and watcher of this namer. Nothing calls back afterwards."""
+
+
+def shown_prefix(discovery: Discovery) -> str:
+    """How names that it finds begin: `/#/io.l5d.fs`, or `/$/...` for what is always there."""
+    return str(discovery.prefix) if discovery.prefix.starts_with(_SYSTEM) else f"/#{discovery.prefix}"
 
 
 class Interpreter(Protocol):

@@ -22,6 +22,7 @@ from gevent.event import Event
 
 from linkerd_tcp.naming.addr import NEG, PENDING, Addr, Address, Bound, Failed, Neg, Pending
 from linkerd_tcp.naming.namer import NamerFigures, WatchState
+from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var, Watch
 
 REFRESH_SECS: Final = 5.0
@@ -120,6 +121,8 @@ class HostResolver:
         max_hosts: int = MAX_HOSTS,
         resolve_host: Resolve = resolve,
     ) -> None:
+        self.kind = "hosts"
+        self.prefix = Path(("$", "hosts"))
         self.figures = NamerFigures()
         self._refresh_secs = refresh_secs
         self._query_secs = query_secs
@@ -153,6 +156,11 @@ class HostResolver:
         holder: Var[Addr] = Var(known.value, on_close=lambda: self._release(held, holder))
         known.holders.append(holder)
         return holder
+
+    @property
+    def in_use(self) -> bool:
+        """Whether any host name is watched."""
+        return bool(self._hosts)
 
     def watches(self) -> list[WatchState]:
         """Every name watched now, at most 4 000 of them."""

@@ -59,6 +59,22 @@ def test_fifty_reloads_at_500_new_connections_a_second_fail_and_cut_none(tmp_pat
         assert proxy.metric("l5d_srv_failures_total") == 0
 
 
+def test_the_queue_of_a_removed_server_is_served_to_its_end(tmp_path: Path) -> None:
+    stays, goes = free_port(), free_port()
+    servers = [{**server, "maxConcurrency": 1} for server in _servers(stays, goes)]
+    with (
+        Backend("b") as backend,
+        Proxy(tmp_path, config([backend.address], servers=servers)) as proxy,
+        contextlib.ExitStack() as stack,
+    ):
+        first = stack.enter_context(Client(("127.0.0.1", goes)))
+        first.ask()
+        waiting = [stack.enter_context(Client(("127.0.0.1", goes))) for _ in range(50)]
+        proxy.write(config([backend.address], servers=servers[:1]))
+        assert proxy.post("/reload")[0] == 200
+        assert [client.ask() for client in [first, *waiting]] == ["b"] * 51
+
+
 def test_a_wrong_file_changes_nothing_and_every_error_is_answered(tmp_path: Path) -> None:
     server = {"port": free_port()}
     with backends(2) as (one, two), Proxy(tmp_path, config([one.address], server=server)) as proxy:

@@ -280,3 +280,19 @@ resolver.close()
 
 def test_sockets_are_not_needed_to_ask(resolvers: list[HostResolver]) -> None:
     assert socket.getaddrinfo is not _socket.getaddrinfo, "tests run patched; the resolver uses the real one"
+
+
+def test_threads_are_bounded_even_when_every_name_that_answered_hangs(resolvers: list[HostResolver]) -> None:
+    names = Names(**{f"web{number}": ["10.0.0.1"] for number in range(20)})
+    resolver = resolver_of(resolvers, names, threads=2, query_secs=0.03)
+    watches = [resolver.watch(f"web{number}") for number in range(20)]
+    eventually(lambda: all(watch.value == bound("10.0.0.1") for watch in watches))
+    hung = NativeLock()
+    hung.acquire()
+    names.answers = {f"web{number}": hung for number in range(20)}
+    eventually(lambda: len(resolver._running) == 8)
+    gevent.sleep(0.2)
+    assert len(resolver._running) == 8
+    assert all(watch.value == bound("10.0.0.1") for watch in watches)
+    hung.release()
+    eventually(lambda: not [query for query in resolver._running if query.given_up])

@@ -460,3 +460,13 @@ def test_a_watcher_may_be_closed_before_its_first_turn(disco: Path) -> None:
     watcher = FolderWatcher(str(disco))
     watcher.start()
     watcher.close()
+
+
+def test_a_file_in_a_hidden_folder_behind_a_link_is_watched(by_events: FolderWatcher, disco: Path) -> None:
+    (disco / "..v1").mkdir()
+    (disco / "..v1" / "web").write_text("one")
+    (disco / "web").symlink_to("..v1/web")
+    told = Told(by_events, "web")
+    (disco / "..v1" / "web").write_text("two")
+    eventually(lambda: told.text == "two")
+    assert not by_events.polling, "an event came for it"

@@ -98,12 +98,16 @@ class Client:
 
     def ended(self) -> bool:
         """Whether the other side has ended it, without waiting."""
+        secs = self.sock.gettimeout()
+        self.sock.settimeout(0)  # MSG_DONTWAIT would not do: gevent waits where the kernel does not
         try:
-            return self.sock.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b""
+            return self.sock.recv(1, socket.MSG_PEEK) == b""
         except BlockingIOError:
             return False
         except ConnectionError:
             return True
+        finally:
+            self.sock.settimeout(secs)
 
     def wait_for_end(self, secs: float) -> bytes:
         """What still comes until the other side's FIN; TimeoutError when none comes."""

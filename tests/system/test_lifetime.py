@@ -12,6 +12,7 @@ from tests.system.peers import Backend, Client
 
 CONNECTIONS = 100
 LIFETIME_SECS = 10.0
+ANSWER_SECS = 0.3  # longer than a delayed acknowledgement, which would tell of the request by itself
 
 
 def test_lifetimes_spread_the_ends_and_cut_no_request(tmp_path: Path) -> None:
@@ -33,7 +34,7 @@ def test_lifetimes_spread_the_ends_and_cut_no_request(tmp_path: Path) -> None:
             ends.append(time.monotonic() - began)
 
     with (
-        Backend("b", answer_after_secs=0.06) as backend,
+        Backend("b", answer_after_secs=ANSWER_SECS) as backend,
         Proxy(tmp_path, config([backend.address], server=limits)) as proxy,
     ):
         began = time.monotonic()
@@ -46,6 +47,7 @@ def test_lifetimes_spread_the_ends_and_cut_no_request(tmp_path: Path) -> None:
         assert len(ends) == CONNECTIONS
         lines = proxy.closed(CONNECTIONS)
         assert {line["cause"] for line in lines} == {"lifetime"}
+        assert min(line["txBytes"] for line in lines) > 0
         # Closed at the proxy, not seen by a thinking client, which notices up to 0.3 s later.
         closed = sorted(line["acceptedAt"] + line["ageSecs"] for line in lines)
         assert max(sum(at <= other < at + 0.1 for other in closed) for at in closed) <= 10

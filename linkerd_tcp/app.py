@@ -34,6 +34,7 @@ from linkerd_tcp.naming.namer import Discovery, shown_prefix
 from linkerd_tcp.net.descriptors import Capacity, raise_limit
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
+from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.record import Book
 from linkerd_tcp.router import Router
 from linkerd_tcp.server import Server, end_connection
@@ -47,8 +48,6 @@ RESETS_SECS: Final = 1.0
 """How long after the grace connections that were reset may take to be gone; nothing should take any of it."""
 
 POLL_SECS: Final = 0.02
-SLICE: Final = 500
-"""Connections ended in one turn of the loop."""
 
 _log = logging.getLogger(__name__)
 
@@ -210,11 +209,11 @@ class App:
                 self._wait_until_empty(monotonic() + RESETS_SECS)
 
     def _each_open_flow_ends_when_quiet(self) -> None:
-        for number, record in enumerate(list(self.book.open.values())):
+        turns = Turns()
+        for record in list(self.book.open.values()):
             if record.flow is not None:
                 record.flow.end_when_quiet(Cause.SHUTDOWN)
-            if number % SLICE == SLICE - 1:
-                gevent.sleep(0)
+            turns.rest()
 
     def _wait_until_empty(self, until: float) -> bool:
         while self.book.open and monotonic() < until:

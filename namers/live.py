@@ -8,7 +8,7 @@ from gevent.hub import get_hub
 from linkerd_tcp.naming.addr import NEG, PENDING, Addr, Address, Bound, Failed, Pending
 from linkerd_tcp.naming.namer import Hosts
 from linkerd_tcp.naming.watch import Var, Watch
-from linkerd_tcp.net.hosts import ip_literal
+from linkerd_tcp.net.literal import ip_literal
 from namers.endpoints import Endpoint
 
 PATIENCE_SECS: Final = 0.25

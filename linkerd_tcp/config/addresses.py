@@ -2,31 +2,14 @@
 
 import ipaddress
 import re
-import socket
 from typing import Final
 
 from linkerd_tcp.config.words import say
+from linkerd_tcp.net.literal import ip_literal
 
-_ATON: Final = re.compile(r"[0-9a-fA-FxX.]+")
 _LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 # A dot between any two labels: were it optional, a text that is no host would take exponential time.
 _HOST: Final = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(?:\.{_LABEL})*\.?")
-
-
-def ip_literal(text: str) -> str | None:
-    """`text` in the usual spelling if it is an IP address, else None; IPv4 as inet_aton reads it: `127.1`, `0x7f.1`."""
-    if ":" in text:
-        try:
-            return str(ipaddress.IPv6Address(text))
-        except ValueError:
-            return None
-    # glibc's inet_aton ignores what follows a blank, so only its own characters may come to it.
-    if _ATON.fullmatch(text) is None or not text[0].isdigit():
-        return None
-    try:
-        return socket.inet_ntoa(socket.inet_aton(text))
-    except OSError:
-        return None
 
 
 def read_ip(text: str) -> str:
@@ -40,11 +23,10 @@ def read_ip(text: str) -> str:
 
 def read_host(text: str) -> str:
     """An IP address (brackets round an IPv6 one are allowed) or a host name, in lower case."""
-    bare = text[1:-1] if text.startswith("[") and text.endswith("]") and ":" in text else text
-    ip = ip_literal(bare)
+    ip = ip_literal(text)
     if ip is not None:
         return ip
-    if bare != text or _HOST.fullmatch(text) is None or text.replace(".", "").isdigit():
+    if _HOST.fullmatch(text) is None or text.replace(".", "").isdigit():
         raise ValueError(f"expected a host name or an IP address, got {say(text)}")
     return text.lower()
 

@@ -6,12 +6,12 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from linkerd_tcp.config.addresses import ip_literal
 from linkerd_tcp.config.origin import dotted
 from linkerd_tcp.config.problems import Loc, Problem
 from linkerd_tcp.config.words import say
 from linkerd_tcp.errors import DtabError
 from linkerd_tcp.naming.path import Path
+from linkerd_tcp.net.literal import ip_literal
 
 Place = tuple[Loc, Any]
 

@@ -4,9 +4,10 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from linkerd_tcp.config.addresses import ip_literal, read_host_port
+from linkerd_tcp.config.addresses import read_host_port
 from linkerd_tcp.config.fields import EndpointPort, FrozenDict, Host, Table, Weight, refuse
 from linkerd_tcp.config.model import Model
+from linkerd_tcp.net.literal import ip_literal
 
 
 class Endpoint(Model):

@@ -9,7 +9,6 @@ import _socket
 import contextlib
 import logging
 import random
-import socket
 from collections import deque
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
@@ -24,6 +23,7 @@ from linkerd_tcp.naming.addr import NEG, PENDING, Addr, Address, Bound, Failed, 
 from linkerd_tcp.naming.namer import NamerFigures, WatchState
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var, Watch
+from linkerd_tcp.net.literal import ip_literal
 
 REFRESH_SECS: Final = 5.0
 """As Finagle's `/$/inet`."""
@@ -39,31 +39,6 @@ _start_thread: Final = monkey.get_original("_thread", "start_new_thread")
 _log: Final = logging.getLogger(__name__)
 
 Resolve = Callable[[str], Iterable[str]]
-
-
-def ip_literal(host: str) -> str | None:
-    """The IP address that `host` spells, in its usual form, or None where it is a name.
-
-    IPv4 as inet_aton reads it (`127.1`, `0x7f.0.0.1`, `2130706433`), IPv6 with or without brackets and scope.
-    """
-    if host[:1] == "[" and host[-1:] == "]":
-        host = host[1:-1]
-    if ":" in host:
-        bare, percent, scope = host.partition("%")
-        try:
-            return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, bare)) + percent + scope
-        except (OSError, ValueError):
-            return None
-    # The C function stops reading at white space: "127.1 and more" is an address to it.
-    if not host[:1].isdigit() or not set(host) <= _ATON:
-        return None
-    try:
-        return socket.inet_ntoa(socket.inet_aton(host))
-    except OSError:
-        return None
-
-
-_ATON: Final = frozenset("0123456789abcdefABCDEFxX.")
 
 
 def resolve(host: str) -> list[str]:

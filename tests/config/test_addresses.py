@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkerd_tcp.config.addresses import ip_literal, read_cidr, read_host, read_host_port, read_ip
+from linkerd_tcp.config.addresses import read_cidr, read_host, read_host_port, read_ip
+from linkerd_tcp.net.literal import ip_literal
 
 
 @pytest.mark.parametrize(

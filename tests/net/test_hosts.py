@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkerd_tcp.naming.addr import NEG, PENDING, Addr, Address, Bound, Failed
-from linkerd_tcp.net.hosts import HostResolver, ip_literal
+from linkerd_tcp.net.hosts import HostResolver
+from linkerd_tcp.net.literal import ip_literal
 from tests.leaks import no_leaks
 from tests.sockets import eventually
 

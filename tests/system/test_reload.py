@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -135,12 +136,13 @@ def test_hup_with_the_configuration_from_standard_input_changes_nothing_and_says
 def test_a_reload_with_an_access_log_that_cannot_be_opened_changes_nothing(tmp_path: Path) -> None:
     port, other = free_port(), free_port()
     with backends(2) as (one, two), Proxy(tmp_path, config([one.address], servers=_servers(port))) as proxy:
-        wrong = {"path": "no/such/folder/access.log", "format": "json"}
+        os.mkfifo(tmp_path / "access.fifo")  # nobody reads it: only opening it shows that it will not do
+        wrong = {"path": "access.fifo", "format": "json"}
         more = _servers(port, other)
         proxy.write(config([two.address], servers=more, accessLog=wrong))
         status, text = proxy.post("/reload")
         assert status == 422
-        assert "access.log" in text
+        assert "access.fifo" in text
         assert proxy.metric("l5d_config_last_reload_success") == 0
         assert set(visit(proxy.address, 5)) == {"b0"}
         assert len(proxy.closed(5)) == 5

@@ -155,7 +155,12 @@ class Cluster:
         # INT is its fast and clean stop: the data can be copied afterwards, and no shared memory is left behind.
         with running(_as_postgres(command), self.folder, port, stop=signal.SIGINT) as process:
             until("PostgreSQL answers", lambda: is_up(port), secs=30)
-            yield port, process
+            segment = (data / "postmaster.pid").read_text().split()[-2]
+            try:
+                yield port, process
+            finally:
+                if process.poll() is not None:  # killed: it left its shared memory behind
+                    subprocess.run(["ipcrm", "-m", segment], check=False, capture_output=True)
 
     def copy(self, number: int) -> Path:
         """A copy of the data folder of a stopped server."""

@@ -104,7 +104,7 @@ def ipv4_text(packed: bytes) -> str:
 
 
 def ipv6_text(packed: bytes) -> str:
-    """Sixteen bytes as inet_ntop writes them: mapped IPv4 as `::ffff:127.0.0.1`, which str() does from Python 3.13 on."""
+    """Sixteen bytes as inet_ntop writes them: mapped IPv4 as `::ffff:127.0.0.1`, as str() does from Python 3.13."""
     if packed.startswith(_MAPPED):
         return f"::ffff:{ipv4_text(packed[12:])}"
     return str(IPv6Address(packed))

@@ -39,7 +39,7 @@ _CHARSETS: Final = {"ascii": "US-ASCII text", "utf-8": "UTF-8 text"}
 
 @dataclass(frozen=True, slots=True)
 class Alpn:
-    """The application protocol as the sender put it: HAProxy writes the negotiated one (`h2`), without a length byte."""
+    """The application protocol as the sender put it: from HAProxy the negotiated one (`h2`), without a length byte."""
 
     protocol: bytes
 

@@ -34,6 +34,9 @@ PARTING_SECS: Final = 1.0
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
+_AFTER_FIN: Final = frozenset({errno.EPIPE, errno.ENOTCONN})
+"""What writing to a side that is gone says when it may have said FIN before; reading will tell whether it had."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -133,9 +136,7 @@ class Duplex:
 
     def source_failed(self, half: HalfDuplex, error: OSError) -> None:
         """`half`'s source is gone: reset, or dead. Its sink is told by a reset, unless it had FIN before."""
-        if self.cause in (None, Cause.CLIENT_CLOSED, Cause.ENDPOINT_CLOSED):
-            self.cause = _cause_of(error)
-            self.detail = f"{'client' if half is self.to_dst else 'endpoint'}: {error.strerror}"
+        self._fail(_cause_of(error), f"{'client' if half is self.to_dst else 'endpoint'}: {error.strerror}")
         if not half.ended:
             _reset_when_closed(self._dst if half is self.to_dst else self._src)
         self._finish()
@@ -150,9 +151,14 @@ class Duplex:
             # It had said all it wanted and then went: an end, not a loss, for the side that listened.
             self.cause = self.cause or _cause_of(error)
             self._finish()
-        elif self.cause is None:
+            return
+        if self.cause is None:
             self.cause = _cause_of(error)
             self.detail = f"{'endpoint' if half is self.to_dst else 'client'}: {error.strerror}"
+        if error.errno not in _AFTER_FIN:
+            # The system says it once, and has said it to send(): recv() will come to an end that looks like FIN.
+            _reset_when_closed(self._src if half is self.to_dst else self._dst)
+        self._arm(self._loop.now())
 
     def parted(self) -> None:
         if self.to_dst.ended and self.to_src.ended:
@@ -163,7 +169,7 @@ class Duplex:
     def abort(self, cause: Cause, *, reset: bool = False) -> None:
         """End it now: both sockets are closed, or reset. Harmless when it has ended."""
         if self._greenlet is not None:
-            self.cause = cause
+            self.cause, self.detail = cause, None
             if reset:
                 _reset_when_closed(self._src)
                 _reset_when_closed(self._dst)
@@ -190,7 +196,7 @@ class Duplex:
 
     def _part(self, cause: Cause) -> None:
         """FIN to both sides, then read what they still say to its end: a clean end, and no reset."""
-        self.cause = cause
+        self._fail(cause)
         self._parting = True
         for half in (self.to_dst, self.to_src):
             try:
@@ -200,6 +206,11 @@ class Duplex:
             half.start_discarding()
         self._arm(self._loop.now())
         self.parted()
+
+    def _fail(self, cause: Cause, detail: str | None = None) -> None:
+        """It ends for `cause`, unless something had gone wrong before: FIN from one side had not."""
+        if self.cause is None or not self.cause.is_failure:
+            self.cause, self.detail = cause, detail
 
     def _finish(self) -> None:
         parked, self._greenlet = self._greenlet, None
@@ -249,12 +260,12 @@ class Duplex:
         if self._parting:
             self._finish()
         elif silence is not None and now >= max(self.to_dst.last_at, self.to_src.last_at) + silence:
-            self.cause = cause
+            self._fail(cause)
             self._finish()
         elif self.ends_at is not None and now >= self.ends_at and self.is_quiet(now):
             self._part(self._expired)
         elif self.ends_at is not None and now >= self.ends_at + self._limits.lifetime_grace_secs:
-            self.cause = self._expired
+            self._fail(self._expired)
             self._finish()
         else:
             self._arm(now)

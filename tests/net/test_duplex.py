@@ -108,6 +108,30 @@ def test_a_reset_ends_both_sides_as_a_reset(relay: Relay, side: str) -> None:
     assert relay.duplex.detail.startswith(side)
 
 
+@pytest.mark.parametrize("side", ["client", "endpoint"])
+def test_a_reset_that_writing_finds_first_is_no_fin_to_the_other_side(relay: Relay, side: str) -> None:
+    near, far = (relay.client, relay.endpoint) if side == "client" else (relay.endpoint, relay.client)
+    far.send(b"x")  # all in one turn of the loop: this is read first, and sending it on meets the reset
+    near.send(b"part of something")
+    reset(near)
+    with pytest.raises(ConnectionResetError):
+        read_all(far)
+    assert relay.cause() is Cause.RESET
+    assert relay.duplex.detail is not None
+    assert relay.duplex.detail.startswith(side)
+
+
+def test_what_is_held_for_a_stopped_reader_of_an_endpoint_that_is_gone_is_not_held_for_ever() -> None:
+    relay = Relay(Limits(half_close_secs=0.2))
+    relay.endpoint.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        relay.endpoint.sendall(b"x" * 30_000_000)
+    reset(relay.endpoint)
+    relay.client.send(b"y")
+    assert relay.cause() is Cause.RESET, "that is what went wrong, and not that it took its time"
+    relay.close()
+
+
 def test_what_an_endpoint_said_before_it_reset_is_delivered(relay: Relay) -> None:
     relay.client.sendall(b"x" * 100_000)
     relay.endpoint.sendall(b"413 too large")

@@ -17,6 +17,7 @@ import struct
 from _socket import SO_LINGER, SOL_SOCKET
 from _socket import socket as Socket
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
 import greenlet
@@ -52,6 +53,7 @@ class Duplex:
     """Both directions of one connection; see the module. `run` it once, in the greenlet that owns it."""
 
     __slots__ = (
+        "_cut_at",
         "_dst",
         "_expired",
         "_greenlet",
@@ -81,6 +83,7 @@ class Duplex:
         self.detail: str | None = None
         self.ends_at: float | None = None
         """When it is due to be ended at a quiet moment (loop time, seconds): its lifetime, or a shutdown."""
+        self._cut_at = inf
         self._expired = Cause.LIFETIME
         self._parting = False
         self._timer: Any = None
@@ -100,6 +103,7 @@ class Duplex:
         self.to_dst.last_at = self.to_src.last_at = now
         if self._limits.lifetime_secs is not None:
             self.ends_at = now + self._limits.lifetime_secs
+            self._cut_at = self.ends_at + self._limits.lifetime_grace_secs
         self._greenlet = greenlet.getcurrent()
         try:
             self.to_src.start()
@@ -176,19 +180,21 @@ class Duplex:
             self._finish()
 
     def end_when_quiet(self, cause: Cause) -> None:
-        """From now on, end it with FIN as soon as it is quiet."""
+        """From now on, end it with FIN as soon as it is quiet; who asks ends it otherwise, in time."""
         if self._greenlet is not None and not self._parting:
             self._expired = cause
+            self._cut_at = inf
             self.ends_at = now = self._loop.now()
             self._arm(now)
 
     def is_quiet(self, now: float) -> bool:
-        """Nothing is under way: the last byte went to the client 50 ms ago; none is held here or unsent in a socket."""
+        """Nothing is under way: the last byte went to the client 50 ms ago, none is held here or unsent in a socket."""
         to_dst, to_src = self.to_dst, self.to_src
         return (
             to_dst.rest is None
             and to_src.rest is None
-            and to_src.last_at >= to_dst.last_at
+            # Both in one turn of the loop: which came last is not known, and it may have been the next request.
+            and (to_src.last_at > to_dst.last_at or not (to_dst.bytes or to_dst.ended))
             and now - to_src.last_at >= QUIET_SECS
             and not unsent_bytes(self._src)
             and not unsent_bytes(self._dst)
@@ -264,7 +270,7 @@ class Duplex:
             self._finish()
         elif self.ends_at is not None and now >= self.ends_at and self.is_quiet(now):
             self._part(self._expired)
-        elif self.ends_at is not None and now >= self.ends_at + self._limits.lifetime_grace_secs:
+        elif now >= self._cut_at:
             self._fail(self._expired)
             self._finish()
         else:

@@ -228,6 +228,44 @@ def test_a_lifetime_ends_with_fin_and_not_between_request_and_response() -> None
     relay.close()
 
 
+def test_a_request_in_the_same_turn_as_the_answer_before_it_is_under_way() -> None:
+    relay = Relay(Limits(lifetime_secs=0.1, lifetime_grace_secs=30))
+    relay.endpoint.send(b"answer to the first")
+    relay.client.send(b"second")
+    assert relay.client.recv(100) == b"answer to the first"
+    assert relay.endpoint.recv(100) == b"second"
+    assert relay.duplex.to_dst.last_at == relay.duplex.to_src.last_at
+    gevent.sleep(0.3)
+    assert not relay.duplex._parting
+    relay.endpoint.sendall(b"answer to the second")
+    assert read_all(relay.client) == b"answer to the second"
+    relay.close()
+    assert relay.cause() is Cause.LIFETIME
+
+
+@pytest.mark.parametrize("speaker", [None, "endpoint"])
+def test_a_client_that_never_said_a_byte_has_nothing_under_way(speaker: str | None) -> None:
+    relay = Relay(Limits(lifetime_secs=0.1, lifetime_grace_secs=30))
+    if speaker == "endpoint":
+        relay.endpoint.sendall(b"greeting")
+    assert read_all(relay.client) == (b"greeting" if speaker else b"")
+    relay.close()
+    assert relay.cause() is Cause.LIFETIME
+
+
+def test_a_busy_stream_that_is_to_end_when_quiet_is_not_cut_by_the_grace_of_its_lifetime() -> None:
+    relay = Relay(Limits(lifetime_grace_secs=0))
+    relay.client.sendall(b"request")
+    assert relay.endpoint.recv(100) == b"request"
+    relay.duplex.end_when_quiet(Cause.SHUTDOWN)
+    gevent.sleep(0.2)  # the promise is that nothing happens meanwhile
+    assert not relay.greenlet.ready()
+    relay.endpoint.sendall(b"response")
+    assert read_all(relay.client) == b"response"
+    relay.close()
+    assert relay.cause() is Cause.SHUTDOWN
+
+
 def test_a_lifetime_that_finds_no_quiet_moment_is_cut_after_its_grace() -> None:
     relay = Relay(Limits(lifetime_secs=0.05, lifetime_grace_secs=0.2))
     relay.client.sendall(b"a request that is never answered")

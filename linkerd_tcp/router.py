@@ -206,7 +206,8 @@ class Router:
         """Go on with another configuration. Open and waiting connections are not touched."""
         old, self.interpreter, self.config = self.interpreter, interpreter, config
         for route in list(self.routes()):
-            route.rebind(interpreter)
+            if not route.closed:  # one that became bound may have taken its place in the cache
+                route.rebind(interpreter)
         old.close()
 
     def sweep(self) -> None:
@@ -233,7 +234,7 @@ class Router:
     # Routes
 
     def _find_or_bind(self, path: Path) -> Route:
-        route = self._unbound.get(path)
+        route = self._bound.get(path) or self._unbound.get(path)
         if route is not None:
             self.figures.found += 1
             return route
@@ -246,7 +247,7 @@ class Router:
         there.pop(route.path, None)
         if route.path not in here:
             most = self.config.binding_cache.paths if route.is_bound else UNBOUND_ROUTES
-            if len(here) >= most:
+            while len(here) >= most:
                 self._evict(min(here.values(), key=lambda kept: (kept.is_busy, kept.used_at)))
             here[route.path] = route
 

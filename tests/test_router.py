@@ -103,6 +103,19 @@ def test_a_pending_name_is_waited_for_and_no_longer_than_allowed(
     connect(router).close()
 
 
+def test_those_who_waited_on_an_evicted_route_share_the_next_one(
+    router: Router, hand: ByHand, endpoint: Endpoint
+) -> None:
+    hand.set(WEB, PENDING)
+    waiting = [gevent.spawn(connect, router) for _ in range(3)]
+    gevent.sleep(0)
+    hand.bindings[WEB] = leaf(Var(addresses(endpoint.port)))
+    router._evict(next(router.routes()))
+    for waiter in waiting:
+        waiter.get(timeout=2).close()
+    assert len(hand.open) == len(list(router.routes())) == 1
+
+
 def test_waiters_for_a_binding_are_limited(hand: ByHand) -> None:
     router = Router(router_config(max_waiters=1), hand)
     hand.set(WEB, PENDING)
@@ -184,6 +197,24 @@ def test_the_cache_is_bounded_and_evicts_what_was_idle_longest(
         hand.set(path, leaf(Var(addresses(endpoint.port)), Path.read(f"/#/{number}")))
         connect(router, path).close()
     assert [route.path for route in router.routes()] == paths[2:]
+
+
+def test_a_switch_to_a_smaller_cache_keeps_what_fits_and_nothing_of_the_rest(
+    router: Router, hand: ByHand, endpoint: Endpoint
+) -> None:
+    paths = [Path.read(f"/svc/{number}") for number in range(6)]
+    other = ByHand()
+    for number, path in enumerate(paths):
+        hand.set(path, leaf(Var(addresses(endpoint.port)), Path.read(f"/#/{number}")) if number < 3 else nametree.NEG)
+        other.set(path, leaf(Var(addresses(endpoint.port)), Path.read(f"/#/{number}")))
+        router._find_or_bind(path)
+    cache = router.config.binding_cache.model_copy(update={"paths": 1})
+    router.switch(router.config.model_copy(update={"binding_cache": cache}), other)
+    (route,) = router.routes()
+    assert not route.closed
+    assert [path for path, _ in other.open] == [route.path]
+    router.close()
+    assert other.open == []
 
 
 def test_idle_routes_are_swept_and_busy_ones_are_not(router: Router, hand: ByHand, endpoint: Endpoint) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from gevent.event import Event
 
 from linkerd_tcp.balancers.balancer import Balancer
-from linkerd_tcp.balancers.endpoints import Endpoint
+from linkerd_tcp.balancers.endpoints import MAX_DRAINED, Endpoint
 from linkerd_tcp.config.client import ClientSettings
 from linkerd_tcp.config.router import RouterConfig
 from linkerd_tcp.connectors.direct import DirectConnector
@@ -38,6 +38,9 @@ EXPLAIN_INTERVAL_SECS: Final = 0.01
 _log = logging.getLogger(__name__)
 
 BalancerKey = tuple[Path, ClientSettings]
+
+Drained = dict[tuple[str, str], None]
+"""(bound name, address) that take no new connections until said otherwise, in every router; oldest first."""
 
 
 class Connection:
@@ -147,7 +150,13 @@ class _Shared:
 class Router:
     """See the module. `connect` is called from connections' greenlets, everything else from wherever."""
 
-    def __init__(self, config: RouterConfig, interpreter: Interpreter, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        config: RouterConfig,
+        interpreter: Interpreter,
+        rng: random.Random | None = None,
+        drained: Drained | None = None,
+    ) -> None:
         self.config = config
         self.label = config.label
         self.figures = RouterFigures()
@@ -158,8 +167,7 @@ class Router:
         self._balancers: dict[BalancerKey, _Shared] = {}
         self._keys: dict[Balancer, BalancerKey] = {}
         self._explained_at = 0.0
-        self._drained: set[tuple[str, str]] = set()
-        """(bound name, address) that take no new connections until said otherwise."""
+        self._drained: Drained = {} if drained is None else drained
 
     def connect(self, path: Path, record: Record, until: float) -> Connection:
         """A connection to an endpoint of `path`, by `until` (time.monotonic seconds).
@@ -195,11 +203,17 @@ class Router:
         return [shared.balancer for shared in self._balancers.values()]
 
     def drain(self, bound: str, address: str, on: bool) -> bool:
-        """Give the endpoint weight 0, or its own weight again; False if no balancer here has it."""
+        """Give the endpoint weight 0, or its own weight again; False if no balancer here has it, or had it drained."""
         known = [balancer for balancer in self.balancers() if str(balancer.bound) == bound]
         done = [balancer.drain(address) if on else balancer.undrain(address) for balancer in known]
+        if not on:
+            was_drained = (bound, address) in self._drained
+            self._drained.pop((bound, address), None)
+            return any(done) or was_drained
         if any(done):
-            (self._drained.add if on else self._drained.discard)((bound, address))
+            self._drained[bound, address] = None
+            if len(self._drained) > MAX_DRAINED:
+                del self._drained[next(iter(self._drained))]
         return any(done)
 
     def switch(self, config: RouterConfig, interpreter: Interpreter) -> None:
@@ -297,12 +311,10 @@ class Router:
         shared = self._balancers.get(key)
         if shared is None:
             connector = DirectConnector(key[1].socket_options)
-            balancer = Balancer(name.id, name.addr, key[1], connector, random=self._random)
+            drained = [address for bound, address in self._drained if bound == str(name.id)] if self._drained else ()
+            balancer = Balancer(name.id, name.addr, key[1], connector, random=self._random, drained=drained)
             shared = self._balancers[key] = _Shared(balancer)
             self._keys[shared.balancer] = key
-            for bound, address in self._drained:
-                if bound == str(name.id):
-                    shared.balancer.drain(address)
         else:
             # The watch it follows may be one that this route has just closed.
             shared.balancer.follow(name.addr)

@@ -26,7 +26,7 @@ from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
 from linkerd_tcp.net.listener import bind
 from linkerd_tcp.record import Book, Record, address_text
-from linkerd_tcp.router import Router
+from linkerd_tcp.router import Drained, Router
 from linkerd_tcp.server import Server
 
 _log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class Running:
         self.namers: dict[Path, Namer] = {}
         self.routers: dict[str, Router] = {}
         self.servers: dict[ServerKey, Server] = {}
+        self.drained: Drained = {}
         self.leaving: list[Router] = []
         """Routers that no file names any more, until their last connection has ended."""
 
@@ -164,7 +165,7 @@ class Transition:
         for config in self._config.routers:
             router = before.pop(config.label, None)
             if router is None:
-                router = Router(config, self._interpreters[config.label])
+                router = Router(config, self._interpreters[config.label], drained=running.drained)
             else:
                 router.switch(config, self._interpreters[config.label])
             running.routers[config.label] = router

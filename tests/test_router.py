@@ -8,7 +8,7 @@ import pytest
 
 from linkerd_tcp.errors import Cause, ConnectionFailed
 from linkerd_tcp.naming import nametree
-from linkerd_tcp.naming.addr import PENDING, Address, Bound, Failed
+from linkerd_tcp.naming.addr import PENDING, Addr, Address, Bound, Failed
 from linkerd_tcp.naming.name import BoundName
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var
@@ -272,4 +272,34 @@ def test_a_drain_outlives_the_balancer_it_was_made_on(router: Router, hand: ByHa
     assert router.balancers() == []
     assert cause_of(router) is Cause.NO_ENDPOINT
     assert router.drain(str(BOUND), address, False)
+    connect(router).close()
+
+
+def test_a_drain_outlives_a_balancer_whose_successor_knows_no_addresses_at_first(
+    router: Router, hand: ByHand, endpoint: Endpoint
+) -> None:
+    hand.set(WEB, leaf(Var(addresses(endpoint.port))))
+    connect(router).close()
+    assert router.drain(str(BOUND), f"127.0.0.1:{endpoint.port}", True)
+    router.sweep()
+    late: Var[Addr] = Var(PENDING)
+    hand.set(WEB, leaf(late))
+    waiting = gevent.spawn(cause_of, router)
+    gevent.sleep(0)
+    late.set(addresses(endpoint.port))
+    assert waiting.get(timeout=2) is Cause.NO_ENDPOINT
+
+
+def test_a_drain_of_an_endpoint_that_is_not_there_now_can_be_taken_back(
+    router: Router, hand: ByHand, endpoint: Endpoint
+) -> None:
+    addr: Var[Addr] = Var(addresses(endpoint.port))
+    hand.set(WEB, leaf(addr))
+    connect(router).close()
+    assert router.drain(str(BOUND), f"127.0.0.1:{endpoint.port}", True)
+    addr.set(Bound(()))
+    assert router.drain(str(BOUND), f"127.0.0.1:{endpoint.port}", False)
+    assert not router.drain(str(BOUND), f"127.0.0.1:{endpoint.port}", False)
+    router.sweep()
+    addr.set(addresses(endpoint.port))
     connect(router).close()

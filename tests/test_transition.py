@@ -131,6 +131,16 @@ def test_added_servers_serve_and_removed_ones_refuse_but_let_the_open_ones_be(
     assert answers(first)
 
 
+def test_a_drain_holds_in_a_router_that_comes_later(running: Running, configure: Configure) -> None:
+    apply(running, configure(0))
+    assert answers(port_of(running))
+    (router,) = running.routers.values()
+    ((balancer,), (row,)) = router.balancers(), router.balancers()[0].endpoints_json()
+    assert router.drain(str(balancer.bound), row["address"], True)
+    apply(running, configure(0, router="renamed"))
+    assert ends_at_once(port_of(running))
+
+
 def test_a_refused_listener_undoes_everything(running: Running, configure: Configure) -> None:
     apply(running, configure(0))
     before = (dict(running.namers), dict(running.routers), dict(running.servers))

@@ -1,7 +1,7 @@
 """One balancer: the live endpoints of a bound name, and a connection to one of them for whoever asks."""
 
 import _socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from time import monotonic
 from typing import Any, Final, NamedTuple
@@ -41,7 +41,8 @@ class Counts(NamedTuple):
 class Balancer:
     """Follows `addr` from the moment it is made until `close`, with or without traffic; `addr` stays its owner's.
 
-    `clock` is in seconds, the one that `until` of `connect` is on. Not to be used from two threads.
+    `clock` is in seconds, the one that `until` of `connect` is on; `drained` are addresses drained before. Not to be
+    used from two threads.
     """
 
     __slots__ = (
@@ -72,6 +73,7 @@ class Balancer:
         connector: Connector,
         clock: Callable[[], float] = monotonic,
         random: Random | None = None,
+        drained: Iterable[str] = (),
     ) -> None:
         self.bound = bound
         self.figures = BalancerFigures()
@@ -80,7 +82,7 @@ class Balancer:
         self._connect_timeout_secs = settings.connect_timeout_ms / 1000
         self._max_attempts = settings.max_attempts
         self._max_waiters = settings.max_waiters
-        self._endpoints = EndpointSet()
+        self._endpoints = EndpointSet(drained)
         self._fail_fast = FailFast(settings.fail_fast, self._endpoints, self.figures, clock)
         self._picker = settings.load_balancer.build(random or Random())
         self._candidates: list[Endpoint] = []

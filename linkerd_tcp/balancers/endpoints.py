@@ -101,17 +101,18 @@ class EndpointSet:
     """Every endpoint that discovery names or that still has connections.
 
     `failed` is in the order in which penalties end, which `fail` and `penalise` keep. `changed` is set by whatever
-    can change who may be picked, and cleared by who has read `candidates`.
+    can change who may be picked, and cleared by who has read `candidates`. `drained` are addresses drained before,
+    whether discovery names them already or not.
     """
 
     __slots__ = ("_drained", "available", "changed", "failed", "retired")
 
-    def __init__(self) -> None:
+    def __init__(self, drained: Iterable[str] = ()) -> None:
         self.available: dict[Key, Endpoint] = {}
         self.failed: OrderedDict[Key, Endpoint] = OrderedDict()
         self.retired: dict[Key, Endpoint] = {}
         self.changed = True
-        self._drained: dict[str, None] = {}
+        self._drained: dict[str, None] = dict.fromkeys(drained)
 
     def __iter__(self) -> Iterator[Endpoint]:
         return chain(self.available.values(), self.failed.values(), self.retired.values())

@@ -13,18 +13,21 @@ How it ends:
 """
 
 import errno
+import ssl
 import struct
 from _socket import SO_LINGER, SOL_SOCKET
 from _socket import socket as Socket
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import greenlet
 from gevent.hub import get_hub
 
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.net.half_duplex import Buffer, HalfDuplex
+from linkerd_tcp.net.secure_half import SecureHalfDuplex
+from linkerd_tcp.net.tls import TlsEnd
 from linkerd_tcp.net.unsent import unsent_bytes
 
 QUIET_SECS: Final = 0.05
@@ -37,6 +40,10 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 _AFTER_FIN: Final = frozenset({errno.EPIPE, errno.ENOTCONN})
 """What writing to a side that is gone says when it may have said FIN before; reading will tell whether it had."""
+
+
+Side: TypeAlias = Socket | TlsEnd
+"""A connected, non-blocking socket, or one that speaks TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +77,15 @@ class Duplex:
         "to_src",
     )
 
-    def __init__(self, src: Socket, dst: Socket, buffer: Buffer, limits: Limits) -> None:
+    def __init__(self, src: Side, dst: Side, buffer: Buffer, limits: Limits) -> None:
         self._hub = get_hub()
         self._loop = loop = self._hub.loop
         self._src = src
         self._dst = dst
         self._limits = limits
-        self.to_dst = HalfDuplex(self, loop, src, dst, buffer)
-        self.to_src = HalfDuplex(self, loop, dst, src, buffer)
+        half = HalfDuplex if type(src) is Socket and type(dst) is Socket else SecureHalfDuplex
+        self.to_dst = half(self, loop, src, dst, buffer)
+        self.to_src = half(self, loop, dst, src, buffer)
         self.cause: Cause | None = None
         """Why it ends; set at the first FIN, error or limit."""
         self.detail: str | None = None
@@ -277,12 +285,14 @@ class Duplex:
             self._arm(now)
 
 
-def _reset_when_closed(sock: Socket) -> None:
+def _reset_when_closed(sock: Side) -> None:
     """Closing `sock` will send RST and drop what is unsent."""
     sock.setsockopt(SOL_SOCKET, SO_LINGER, _RESET_ON_CLOSE)
 
 
 def _cause_of(error: OSError) -> Cause:
+    if isinstance(error, ssl.SSLError):
+        return Cause.TLS
     if error.errno in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN):
         return Cause.RESET
     # Keepalive or TCP_USER_TIMEOUT gave the peer up.

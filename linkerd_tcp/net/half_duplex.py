@@ -6,7 +6,6 @@ is read for it meanwhile: a reader that stops stops the writer.
 """
 
 import socket
-from _socket import socket as Socket  # the C class: gevent's wrapper would make two watchers for each
 from typing import Any, Final, Protocol
 
 _READ: Final = 1
@@ -21,6 +20,18 @@ class Buffer:
     def __init__(self, size_bytes: int) -> None:
         self.memory = bytearray(size_bytes)
         self.view = memoryview(self.memory)
+
+
+class End(Protocol):
+    """What a direction needs of its two sides; a C socket has it."""
+
+    def fileno(self) -> int: ...
+
+    def recv_into(self, buffer: bytearray, /) -> int: ...
+
+    def send(self, data: memoryview, /) -> int: ...
+
+    def shutdown(self, how: int, /) -> None: ...
 
 
 class Owner(Protocol):
@@ -59,7 +70,7 @@ class HalfDuplex:
         "rest",
     )
 
-    def __init__(self, owner: Owner, loop: Any, source: Socket, sink: Socket, buffer: Buffer) -> None:
+    def __init__(self, owner: Owner, loop: Any, source: End, sink: End, buffer: Buffer) -> None:
         self._owner = owner
         self._loop = loop
         self._now = loop.now

@@ -5,13 +5,21 @@ import fcntl
 import sys
 import termios
 from _socket import SOL_SOCKET
-from _socket import socket as Socket
+from typing import Protocol
 
 _SO_NWRITE = 0x1024
 """macOS' getsockopt of the same meaning."""
 
 
-def unsent_bytes(sock: Socket) -> int:
+class HasQueue(Protocol):
+    """A socket, or what stands for one."""
+
+    def fileno(self) -> int: ...
+
+    def getsockopt(self, level: int, option: int, /) -> int: ...
+
+
+def unsent_bytes(sock: HasQueue) -> int:
     """Bytes sent that the peer has not acknowledged (tcp(7), SIOCOUTQ); 0 where that cannot be asked."""
     try:
         if sys.platform == "darwin":

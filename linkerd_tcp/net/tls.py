@@ -1,0 +1,242 @@
+"""TLS over memory BIOs: the handshake in a greenlet, the stream in watcher callbacks.
+
+Not gevent's SSLSocket: it blocks, so it has no place in a callback; and its way of ending loses a reply in flight. Here
+ciphertext is moved by us, and whatever has come in is decrypted before a callback returns, so nothing waits inside
+the TLS object where no watcher sees it.
+"""
+
+import errno
+import ssl
+from _socket import socket as Socket
+from enum import StrEnum
+from time import monotonic
+from typing import Final, final
+
+from gevent.socket import wait_read, wait_write
+
+CHUNK_BYTES: Final = 65_536
+"""Ciphertext read from a socket in one go."""
+
+
+@final
+class TlsCause(StrEnum):
+    """Why a handshake failed: the `cause` of l5d_srv_tls_failures_total."""
+
+    UNKNOWN_CA = "unknown_ca"
+    NAME_MISMATCH = "name_mismatch"
+    EXPIRED = "expired"
+    VERSION = "version"
+    NO_SHARED_CIPHER = "no_shared_cipher"
+    PLAINTEXT = "plaintext"
+    UNRECOGNIZED_NAME = "unrecognized_name"
+    NO_CERTIFICATE = "no_certificate"
+    OTHER = "other"
+
+
+# OpenSSL's reason names, of errors of ours and of alerts from the peer; the first that is part of the reason counts.
+_REASONS: Final = (
+    ("UNRECOGNIZED_NAME", TlsCause.UNRECOGNIZED_NAME),
+    ("CALLBACK_FAILED", TlsCause.UNRECOGNIZED_NAME),
+    ("UNKNOWN_CA", TlsCause.UNKNOWN_CA),
+    ("CERTIFICATE_EXPIRED", TlsCause.EXPIRED),
+    ("HTTP_REQUEST", TlsCause.PLAINTEXT),
+    ("HTTPS_PROXY_REQUEST", TlsCause.PLAINTEXT),
+    ("WRONG_VERSION_NUMBER", TlsCause.PLAINTEXT),
+    ("RECORD_LAYER_FAILURE", TlsCause.PLAINTEXT),
+    ("PACKET_LENGTH_TOO_LONG", TlsCause.PLAINTEXT),
+    ("PROTOCOL_VERSION", TlsCause.VERSION),
+    ("UNSUPPORTED_PROTOCOL", TlsCause.VERSION),
+    ("NO_SHARED_CIPHER", TlsCause.NO_SHARED_CIPHER),
+    ("HANDSHAKE_FAILURE", TlsCause.NO_SHARED_CIPHER),
+    ("PEER_DID_NOT_RETURN_A_CERTIFICATE", TlsCause.NO_CERTIFICATE),
+    ("CERTIFICATE_REQUIRED", TlsCause.NO_CERTIFICATE),
+)
+
+# X509_V_ERR_ numbers of openssl/x509_vfy.h.
+_EXPIRED: Final = frozenset({9, 10})
+_MISMATCH: Final = frozenset({62, 63, 64})
+_UNTRUSTED: Final = frozenset({2, 18, 19, 20, 21, 24, 26, 27})
+
+
+def cause_of(error: ssl.SSLError) -> TlsCause:
+    """What a failed handshake is counted under."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _EXPIRED:
+            return TlsCause.EXPIRED
+        if error.verify_code in _MISMATCH:
+            return TlsCause.NAME_MISMATCH
+        return TlsCause.UNKNOWN_CA if error.verify_code in _UNTRUSTED else TlsCause.OTHER
+    reason = error.reason or ""
+    return next((cause for part, cause in _REASONS if part in reason), TlsCause.OTHER)
+
+
+class TlsEnd:
+    """One side of a connection that speaks TLS, with the few methods of a socket that a duplex uses.
+
+    `fill` first, then `recv_into` until BlockingIOError: then all that has come is decrypted. `send` takes all of what
+    it is given; ciphertext that the socket did not take is `unflushed`, and goes before anything later.
+    """
+
+    __slots__ = (
+        "_announced",
+        "_incoming",
+        "_object",
+        "_outgoing",
+        "_unsent",
+        "fileno",
+        "getsockopt",
+        "setsockopt",
+        "sock",
+    )
+
+    def __init__(
+        self, sock: Socket, context: ssl.SSLContext, *, server_side: bool, server_name: str | None = None
+    ) -> None:
+        self.sock = sock
+        self.fileno = sock.fileno
+        self.setsockopt = sock.setsockopt
+        self.getsockopt = sock.getsockopt
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name)
+        self._unsent = memoryview(b"")
+        self._announced = False
+
+    @property
+    def tls(self) -> ssl.SSLObject:
+        """What was agreed: version, cipher, ALPN, the peer's certificate."""
+        return self._object
+
+    def handshake(self, until: float) -> None:
+        """Agree, by `until` (time.monotonic seconds). Blocks the calling greenlet.
+
+        Raises TimeoutError, ssl.SSLError (see `cause_of`; the peer has been sent the alert), or OSError when the
+        connection breaks, ConnectionResetError also when it just ends.
+        """
+        while True:
+            try:
+                self._object.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush_by(until)
+                self._fill_by(until)
+            except ssl.SSLError:
+                self._send_last_words()
+                raise
+            else:
+                self._flush_by(until)
+                return
+
+    def fill(self) -> None:
+        """Take in what the socket has, one read of it; BlockingIOError if nothing, OSError if it broke."""
+        data = self.sock.recv(CHUNK_BYTES)
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def recv_into(self, memory: bytearray) -> int:
+        """Decrypted bytes of what was filled in; 0 at the end, whether or not the peer announced it.
+
+        BlockingIOError when all is decrypted; ssl.SSLError (an OSError) when it is no TLS.
+        """
+        try:
+            return self._object.read(len(memory), memory)  # type: ignore[return-value]
+        except ssl.SSLWantReadError:
+            self._answer()
+            raise BlockingIOError from None
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return 0
+
+    def send(self, data: memoryview) -> int:
+        """Encrypt and send all of `data`; BlockingIOError, and nothing is taken, while older ciphertext waits."""
+        if self._unsent:
+            self._flush()
+        if data:
+            self._object.write(data)
+            self._unsent = memoryview(self._outgoing.read())
+            self._try_flush()
+        return len(data)
+
+    @property
+    def unflushed(self) -> bool:
+        """Whether ciphertext waits for the socket to take it."""
+        return bool(self._unsent)
+
+    def announce_end(self) -> None:
+        """Say that nothing more will be sent; what the socket does not take of it is `unflushed`. Twice is once.
+
+        Only when all that came in is decrypted: OpenSSL takes data behind its own announcement for an error. Raises
+        OSError when the connection broke.
+        """
+        if self._announced:
+            return
+        self._announced = True
+        try:
+            self._object.unwrap()
+        except ssl.SSLWantReadError:
+            pass  # said; the peer's own announcement is read as the end of its stream, later
+        except ssl.SSLError as error:
+            raise ConnectionResetError(errno.ECONNRESET, str(error.reason)) from error
+        self._unsent = memoryview(bytes(self._unsent) + self._outgoing.read())
+        self._try_flush()
+
+    def shutdown(self, how: int) -> None:
+        """FIN, after the announcement; the other direction goes on."""
+        self.announce_end()
+        self.sock.shutdown(how)
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def _answer(self) -> None:
+        """What TLS itself has to say to what was read: key updates, tickets."""
+        if self._outgoing.pending and not self._unsent:
+            self._unsent = memoryview(self._outgoing.read())
+            self._try_flush()
+
+    def _flush(self) -> None:
+        sent = self.sock.send(self._unsent)
+        self._unsent = self._unsent[sent:]
+        if self._unsent:
+            raise BlockingIOError
+
+    def _try_flush(self) -> None:
+        try:
+            self._flush()
+        except (BlockingIOError, InterruptedError):
+            return
+
+    def _flush_by(self, until: float) -> None:
+        self._unsent = memoryview(bytes(self._unsent) + self._outgoing.read())
+        while self._unsent:
+            try:
+                self._flush()
+            except (BlockingIOError, InterruptedError):
+                wait_write(self.fileno(), timeout=_left(until), timeout_exc=TimeoutError("TLS handshake"))
+
+    def _fill_by(self, until: float) -> None:
+        while True:
+            try:
+                data = self.sock.recv(CHUNK_BYTES)
+            except (BlockingIOError, InterruptedError):
+                wait_read(self.fileno(), timeout=_left(until), timeout_exc=TimeoutError("TLS handshake"))
+                continue
+            if not data:
+                raise ConnectionResetError("the connection ended during the TLS handshake")
+            self._incoming.write(data)
+            return
+
+    def _send_last_words(self) -> None:
+        """The alert that says why, as far as the socket takes it at once."""
+        self._unsent = memoryview(bytes(self._unsent) + self._outgoing.read())
+        try:
+            self._try_flush()
+        except OSError:
+            self._unsent = memoryview(b"")  # it has gone; its own reason to is the one that is raised
+
+
+def _left(until: float) -> float:
+    left = until - monotonic()
+    if left <= 0:
+        raise TimeoutError("TLS handshake")
+    return left

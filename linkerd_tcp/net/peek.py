@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Generic, TypeVar
 
-import gevent
 from gevent.socket import wait_read
 
 from linkerd_tcp.wire.parsing import Incomplete
@@ -67,8 +66,8 @@ def _wait(sock: Socket, until: float) -> bool:
     left = until - monotonic()
     if left <= 0:
         return False
-    readable = False
-    with gevent.Timeout(left, False):
-        wait_read(sock.fileno())
-        readable = True
-    return readable
+    try:
+        wait_read(sock.fileno(), timeout=left, timeout_exc=TimeoutError())
+    except TimeoutError:
+        return False
+    return True

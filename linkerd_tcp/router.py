@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from gevent.event import Event
 
-from linkerd_tcp.balancers.balancer import Balancer
+from linkerd_tcp.balancers.balancer import Balancer, Deserted
 from linkerd_tcp.balancers.endpoints import MAX_DRAINED, Endpoint
 from linkerd_tcp.config.client import ClientSettings
 from linkerd_tcp.config.router import RouterConfig
@@ -182,9 +182,14 @@ class Router:
         route.used_at = record.clock
         binding_until = min(until, record.clock + self.config.binding_timeout_ms / 1000)
         try:
-            balancer = route.single or self._choose(route, binding_until)
-            record.bound = balancer.bound
-            sock, endpoint = balancer.connect(record, until, binding_until)
+            while True:
+                balancer = route.single or self._choose(route, binding_until)
+                record.bound = balancer.bound
+                try:
+                    sock, endpoint = balancer.connect(record, until, binding_until)
+                    break
+                except Deserted:
+                    route = self._find_or_bind(path)
         except ConnectionFailed as failure:
             if record.bound is None:
                 count(self.figures.errors, failure.cause)
@@ -328,6 +333,7 @@ class Router:
         if shared.names:
             balancer.follow(next(iter(shared.names.values())).addr)
         else:
+            balancer.desert()
             self._drop_if_unused(shared)
 
     def _drop_if_unused(self, shared: _Shared) -> None:

@@ -15,6 +15,7 @@ from linkerd_tcp.naming.watch import Var
 from linkerd_tcp.record import Record
 from linkerd_tcp.router import UNBOUND_ROUTES, Connection, Router
 from tests.rig import BOUND, WEB, ByHand, Endpoint, addresses, leaf, router_config
+from tests.sockets import eventually
 
 
 def record() -> Record:
@@ -197,6 +198,48 @@ def test_the_cache_is_bounded_and_evicts_what_was_idle_longest(
         hand.set(path, leaf(Var(addresses(endpoint.port)), Path.read(f"/#/{number}")))
         connect(router, path).close()
     assert [route.path for route in router.routes()] == paths[2:]
+
+
+def test_who_waits_for_addresses_goes_where_the_name_leads_after_a_change(
+    router: Router, hand: ByHand, endpoint: Endpoint
+) -> None:
+    hand.set(WEB, leaf(Var(PENDING)))
+    waiting = gevent.spawn(connect, router)
+    gevent.sleep(0)
+    hand.set(WEB, leaf(Var(addresses(endpoint.port)), Path.read("/#/test/elsewhere")))
+    waiting.get(timeout=1).close()
+    router.sweep()
+    assert [str(balancer.bound) for balancer in router.balancers()] == ["/#/test/elsewhere"]
+
+
+def test_who_waits_for_addresses_is_connected_under_changed_settings(
+    router: Router, hand: ByHand, endpoint: Endpoint
+) -> None:
+    hand.set(WEB, leaf(Var(PENDING)))
+    waiting = gevent.spawn(connect, router)
+    gevent.sleep(0)
+    other = ByHand()
+    late: Var[Addr] = Var(PENDING)
+    other.set(WEB, leaf(late))
+    router.switch(router_config(max_attempts=2), other)
+    late.set(addresses(endpoint.port))
+    waiting.get(timeout=1).close()
+    router.close()
+    assert other.open == []
+
+
+def test_a_balancer_that_nothing_leads_to_keeps_no_connections_ready(hand: ByHand, endpoint: Endpoint) -> None:
+    router = Router(router_config(min_connections=2), hand)
+    hand.set(WEB, leaf(Var(addresses(endpoint.port))))
+    connection = connect(router)
+    (balancer,) = router.balancers()
+    eventually(lambda: balancer.counts().open == 3)
+    hand.set(WEB, nametree.NEG)
+    assert balancer.counts().open == 1
+    hand.set(WEB, leaf(Var(addresses(endpoint.port))))
+    eventually(lambda: balancer.counts().open == 3)
+    connection.close()
+    router.close()
 
 
 def test_a_switch_to_a_smaller_cache_keeps_what_fits_and_nothing_of_the_rest(

@@ -38,6 +38,10 @@ class Counts(NamedTuple):
     pending: int
 
 
+class Deserted(Exception):
+    """Nothing leads to this balancer any more, and its addresses were never known: ask where the name leads now."""
+
+
 class Balancer:
     """Follows `addr` from the moment it is made until `close`, with or without traffic; `addr` stays its owner's.
 
@@ -53,11 +57,13 @@ class Balancer:
         "_closed",
         "_connect_timeout_secs",
         "_connector",
+        "_deserted",
         "_endpoints",
         "_fail_fast",
         "_known",
         "_max_attempts",
         "_max_waiters",
+        "_min_connections",
         "_picker",
         "_pool",
         "_stop_following",
@@ -91,22 +97,36 @@ class Balancer:
         self._addr: Addr = PENDING
         self._known = False
         self._pool: Pool | None = None
+        self._min_connections = settings.min_connections
         self._stop_following: Callable[[], None] = lambda: None
         self.follow(addr)
-        if settings.min_connections > 0:
-            self._pool = Pool(settings.min_connections, self._dial_idle, self.release)
 
     def follow(self, addr: Watch[Addr]) -> None:
         """Follow this watch from now on instead of the one before, which may be closed then."""
+        self._deserted = False
         self._stop_following()
         self._on_addr(addr.value)
         self._stop_following = addr.observe(self._on_addr)
+        if self._pool is None and self._min_connections > 0:
+            self._pool = Pool(self._min_connections, self._dial_idle, self.release)
+
+    def desert(self) -> None:
+        """Until `follow`: keep nothing ready and dial nothing by itself, since discovery is not heard any more.
+
+        Connections that are open or being opened go on; whoever waits for the addresses gets `Deserted`.
+        """
+        self._deserted = True
+        self._stop_following()
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+        self._changed.set()
 
     def connect(self, record: Record | None, until: float, pending_until: float) -> Connected:
         """A connected socket and its endpoint, both the caller's: close the one, and `release` the other.
 
         Blocks the calling greenlet at most until `until`, and while the name is not known yet at most until
-        `pending_until` (seconds, on `clock`). Each endpoint tried is in the record. Raises ConnectionFailed.
+        `pending_until` (seconds, on `clock`). Each endpoint tried is in the record. Raises ConnectionFailed, Deserted.
         """
         figures = self.figures
         if figures.waiters >= self._max_waiters:
@@ -208,6 +228,8 @@ class Balancer:
         while not self._known:
             if self._closed:
                 raise self._shut_down()
+            if self._deserted:
+                raise Deserted
             if isinstance(self._addr, Failed):
                 self.figures.unavailable += 1
                 raise ConnectionFailed(Cause.BINDING, f"{self.bound}: {self._addr.cause}")

@@ -87,6 +87,8 @@ class Pool:
                     break
                 backoff = FIRST_BACKOFF_SECS
                 self._idle.append(connected)
+                if not self._size:  # closed in the turn in which it connected
+                    self._drop(*self._idle.pop())
             self._wake.clear()
             self._wake.wait(pause)
 

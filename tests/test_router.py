@@ -207,9 +207,10 @@ def test_who_waits_for_addresses_goes_where_the_name_leads_after_a_change(
     waiting = gevent.spawn(connect, router)
     gevent.sleep(0)
     hand.set(WEB, leaf(Var(addresses(endpoint.port)), Path.read("/#/test/elsewhere")))
-    waiting.get(timeout=1).close()
+    connection = waiting.get(timeout=1)
     router.sweep()
     assert [str(balancer.bound) for balancer in router.balancers()] == ["/#/test/elsewhere"]
+    connection.close()
 
 
 def test_who_waits_for_addresses_is_connected_under_changed_settings(

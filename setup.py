@@ -63,6 +63,9 @@ setup(
             "psutil>=5.9",
             "jsonschema>=4.20",
             "setuptools>=68",
+            # Oracles: what they say to the corpus is written down beside it, so their versions are fixed.
+            "aiosmtpd==1.4.6",
+            "proxy-protocol==0.11.3",
         ],
     },
 )

@@ -43,3 +43,10 @@ def told(parsed: Parsed) -> str:
     kind = f"{parsed.command.name} {parsed.family.name} {parsed.transport.name}"
     parts = [f"{parsed.header_length} bytes", f"version {parsed.version}", kind, ends]
     return ", ".join(parts + [repr(tlv) for tlv in parsed.tlvs])
+
+
+def verdict(case: Case) -> str:
+    """What is done with the header here, in the words that are used for the others."""
+    if case.ours.startswith("byte "):
+        return "refuse"
+    return "real" if "real addresses" in case.ours else "accept"

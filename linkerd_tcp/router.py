@@ -180,7 +180,7 @@ class Router:
         else:
             route = self._find_or_bind(path)
         route.used_at = record.clock
-        binding_until = min(until, record.clock + self.config.binding_timeout_ms / 1000)
+        binding_until = min(until, record.identified_at + self.config.binding_timeout_ms / 1000)
         try:
             while True:
                 balancer = route.single or self._choose(route, binding_until)
@@ -206,6 +206,13 @@ class Router:
     def balancers(self) -> list[Balancer]:
         """Every balancer, also those no route leads to any more that still have connections."""
         return [shared.balancer for shared in self._balancers.values()]
+
+    @property
+    def has_waiters(self) -> bool:
+        """Whether connections are being bound or connected; those that stream need no router."""
+        return any(route.waiters for route in self.routes()) or any(
+            balancer.figures.waiters for balancer in self.balancers()
+        )
 
     def drain(self, bound: str, address: str, on: bool) -> bool:
         """Give the endpoint weight 0, or its own weight again; False if no balancer here has it, or had it drained."""

@@ -62,7 +62,9 @@ class Running:
         self.servers: dict[ServerKey, Server] = {}
         self.drained: Drained = {}
         self.leaving: list[Router] = []
-        """Routers that no file names any more, until their last connection has ended."""
+        """Routers that no file names any more, until nobody waits there to be connected."""
+        self.leaving_namers: list[Namer] = []
+        """As long as those routers may ask them."""
 
     def log(self, record: Record) -> None:
         """To the access log there is now: also what a server that is leaving still ends after a reload."""
@@ -73,16 +75,24 @@ class Running:
         """Evict what is idle; see Router.sweep."""
         for router in self.routers.values():
             router.sweep()
+        self.see_off()
+
+    def see_off(self) -> None:
+        """Close what is leaving, once it is not needed."""
         for router in list(self.leaving):
-            if not any(record.router == router.label for record in self.book.open.values()):
+            if not router.has_waiters:
                 self.leaving.remove(router)
                 router.close()
+        if not self.leaving:
+            for namer in self.leaving_namers:
+                namer.close()
+            self.leaving_namers.clear()
 
     def close(self) -> None:
         """End the routers, namers and the access log; the servers have stopped before."""
         for router in (*self.routers.values(), *self.leaving):
             router.close()
-        for namer in self.namers.values():
+        for namer in (*self.namers.values(), *self.leaving_namers):
             namer.close()
         self.utilities.close()
         if self.access_log is not None:
@@ -151,15 +161,19 @@ class Transition:
         running.namer_configs = {namer_config.prefix: namer_config for namer_config in config.namers}
         old_access_log, running.access_log = running.access_log, self._access_log
         running.access_log_config = config.access_log
-        self._switch_routers()
-        for prefix, namer in old_namers.items():
-            if self._namers.get(prefix) is not namer:
-                namer.close()
+        removed = self._switch_routers()
         self._switch_servers()
+        # Only now: the queues of removed servers were still served through them.
+        running.leaving.extend(removed)
+        running.leaving_namers.extend(
+            namer for prefix, namer in old_namers.items() if self._namers.get(prefix) is not namer
+        )
+        running.see_off()
         if old_access_log is not None and old_access_log is not running.access_log:
             old_access_log.close()
 
-    def _switch_routers(self) -> None:
+    def _switch_routers(self) -> list[Router]:
+        """Returns those that are not there any more."""
         running = self._running
         before, running.routers = running.routers, {}
         for config in self._config.routers:
@@ -169,7 +183,7 @@ class Transition:
             else:
                 router.switch(config, self._interpreters[config.label])
             running.routers[config.label] = router
-        running.leaving.extend(before.values())
+        return list(before.values())
 
     def _switch_servers(self) -> None:
         running = self._running

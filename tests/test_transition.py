@@ -15,6 +15,7 @@ from linkerd_tcp.net.hosts import HostResolver
 from linkerd_tcp.record import Book
 from linkerd_tcp.transition import Running, Transition, stop_listening
 from tests.leaks import no_leaks
+from tests.namers.hosts import FakeHosts
 from tests.rig import Endpoint
 from tests.sockets import eventually
 
@@ -174,10 +175,62 @@ def test_a_removed_router_stays_until_its_last_connection_has_ended(running: Run
         client.sendall(b"a")
         assert client.recv(1) == b"a"
         apply(running, configure(free_port(), router="new"))
-        running.sweep()
-        assert [router.label for router in running.leaving] == ["old"]
+        assert running.leaving == [], "nobody waits there, and what is connected needs no router"
         client.sendall(b"b")
         assert client.recv(1) == b"b"
     eventually(lambda: not running.book.open)
-    running.sweep()
-    assert running.leaving == []
+
+
+@pytest.fixture
+def late(no_leaks: None) -> Iterator[Running]:
+    """As `running`, but what host names lead to is for the test to say."""
+    made = Running(FakeHosts(), Capacity(1_000), Buffer(65536), Book(), print)  # type: ignore[arg-type]
+    yield made
+    stop_listening(list(made.servers.values()))
+    eventually(lambda: not made.book.open)
+    made.close()
+
+
+def with_host(config: AppConfig) -> AppConfig:
+    """Its endpoints under a host name."""
+    (namer,) = config.namers
+    services = {
+        name: [item.model_copy(update={"host": "late.test"}) for item in items]
+        for name, items in namer.services.items()  # type: ignore[attr-defined]
+    }
+    return config.model_copy(update={"namers": (namer.model_copy(update={"services": services}),)})
+
+
+def test_a_removed_router_and_its_namers_serve_those_who_wait_and_then_go(late: Running, configure: Configure) -> None:
+    first, second = free_port(), free_port()
+    apply(late, with_host(configure(first, router="old")))
+    with socket.create_connection(("127.0.0.1", first), timeout=5) as waiting:
+        eventually(lambda: late.routers["old"].has_waiters)
+        next(iter(late.servers.values()))._acceptor.pause()
+        with socket.create_connection(("127.0.0.1", first), timeout=5) as queued:
+            apply(late, configure(second, router="new", services="other"))
+            late.sweep()
+            assert [router.label for router in late.leaving] == ["old"]
+            late.hosts.resolve("late.test", "127.0.0.1")  # type: ignore[attr-defined]
+            for client in (waiting, queued):
+                client.sendall(b"!")
+                assert client.recv(1) == b"!"
+            late.sweep()
+            assert (late.leaving, late.leaving_namers) == ([], [])
+            assert late.hosts.open == []  # type: ignore[attr-defined]
+
+
+def test_a_removed_router_goes_though_another_of_its_name_has_connections(
+    running: Running, configure: Configure
+) -> None:
+    first, second = free_port(), free_port()
+    apply(running, configure(first, router="r"))
+    with socket.create_connection(("127.0.0.1", first)) as old:
+        apply(running, configure(second, router="s"))
+        apply(running, configure(first, router="r"))
+        with socket.create_connection(("127.0.0.1", first)) as new:
+            for client in (old, new):
+                client.sendall(b"a")
+                assert client.recv(1) == b"a"
+            running.sweep()
+            assert running.leaving == []

@@ -2,18 +2,31 @@
 
 from dataclasses import dataclass
 
-from linkerd_tcp.naming.path import Path
+from linkerd_tcp.wire.proxy_protocol_header import Parsed as ProxyHeader
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCertificate:
+    """Who the caller proved to be, by a certificate that was verified: subject and subjectAltName (RFC 5280)."""
+
+    common_name: str | None
+    dns_names: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Who is calling, where they called, and until when they will wait.
+    """Who is calling, where they called, what was learned before the first byte of theirs was taken.
 
-    `source` and `local` are (ip, port); `deadline` is on the clock of time.monotonic, seconds, and bounds
-    everything up to the connected endpoint. `destination` is None until an identifier has spoken.
+    `source` and `local` are (ip, port), those of a PROXY header where one was believed; `deadline` is on the clock of
+    time.monotonic, seconds, and bounds everything up to the identified destination. `server_name` and `alpn` are what
+    TLS agreed on where it ends here.
     """
 
     source: tuple[str, int]
     local: tuple[str, int]
     deadline: float
-    destination: Path | None = None
+    server_name: str | None = None
+    alpn: str | None = None
+    peer: PeerCertificate | None = None
+    proxy: ProxyHeader | None = None

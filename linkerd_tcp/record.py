@@ -8,6 +8,7 @@ from collections import deque
 from time import monotonic, time
 from typing import Any, Final, NamedTuple, Protocol
 
+from linkerd_tcp.envelope import Envelope
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.naming.addr import Address
 from linkerd_tcp.naming.path import Path
@@ -52,8 +53,10 @@ class Record:
         "detail",
         "duration",
         "endpoint",
+        "envelope",
         "explanation",
         "flow",
+        "identified_at",
         "number",
         "path",
         "router",
@@ -70,11 +73,13 @@ class Record:
         self.router = router
         self.server = server
         self.source = source
+        self.envelope: Envelope | None = None
+        """None until it has begun to be served."""
         self.path: Path | None = None
         self.bound: Path | None = None
         self.endpoint: str | None = None
         self.accepted_at = time()
-        self.clock = monotonic()
+        self.clock = self.identified_at = monotonic()
         self.duration: float | None = None
         """Seconds from accept to close; None while open."""
         self.rx_bytes = 0

@@ -23,6 +23,8 @@ from linkerd_tcp.net.duplex import Duplex, Limits
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.listener import Acceptor
 from linkerd_tcp.net.options import to_setsockopt
+from linkerd_tcp.net.peek import FirstBytes
+from linkerd_tcp.preface import Preface
 from linkerd_tcp.record import Book, Record, address_text
 from linkerd_tcp.router import Router
 
@@ -31,9 +33,12 @@ QUEUE_LINGER_SECS: Final = 0.2
 
 
 class Identifier(Protocol):
-    """Turns an envelope into a destination path; raises ConnectionFailed (cause identify) when it finds none."""
+    """Turns an envelope into a destination path; raises ConnectionFailed (cause identify) when it finds none.
 
-    def identify(self, envelope: Envelope) -> Path: ...
+    It may look at the first bytes, which stay in the socket; a server-first protocol sends none.
+    """
+
+    def identify(self, envelope: Envelope, first: FirstBytes) -> Path: ...
 
 
 class Server:
@@ -68,6 +73,8 @@ class Server:
         self.config = config
         self.router = router
         self._identifier: Identifier = config.identifier_config().build()
+        self._preface = Preface(config)
+        self._detect_secs = config.detect_timeout_ms / 1000
         self._connect_secs = config.connect_timeout_ms / 1000
         # On the listener, where accepted sockets inherit them: no system call for each.
         for level, option, value in to_setsockopt(config.socket_options):
@@ -120,7 +127,7 @@ class Server:
             self._accept_again()
 
     def _serve(self, accepted: tuple[Socket, tuple[str, int]]) -> None:
-        """The story of one connection, from accept to close: identify, bind, pick and connect, stream, close.
+        """The story of one connection, from accept to close: preface, identify, bind and connect, stream, close.
 
         Whatever stops it on the way is one cause in its record; all it held is given back at the end, in one place.
         """
@@ -129,9 +136,13 @@ class Server:
         record.task = greenlet.getcurrent()
         upstream = None
         try:
-            envelope = Envelope(source, self.local, record.clock + self._connect_secs)
-            record.path = self._identifier.identify(envelope)
-            upstream = self.router.connect(record.path, record, envelope.deadline)
+            envelope = record.envelope = Envelope(source, self.local, record.clock + self._detect_secs)
+            if not self._preface.is_empty:
+                envelope = record.envelope = self._preface.read(client, envelope)
+                record.source = envelope.source
+            record.path = self._identifier.identify(envelope, FirstBytes(client, envelope.deadline))
+            record.identified_at = identified_at = monotonic()
+            upstream = self.router.connect(record.path, record, identified_at + self._connect_secs)
             record.step("connected")
             connected_at = monotonic()
             self.figures.connect_latency.observe(connected_at - record.clock)

@@ -24,6 +24,7 @@ ORDER = [
     "balancers",
     "identifiers",
     "interpreters",
+    "preface",
     "router",
     "server",
     "logs",

@@ -6,6 +6,7 @@ from linkerd_tcp.config.fields import PathText
 from linkerd_tcp.config.model import Model
 from linkerd_tcp.envelope import Envelope
 from linkerd_tcp.naming.path import Path
+from linkerd_tcp.net.peek import FirstBytes
 
 
 class StaticIdentifierConfig(Model):
@@ -27,6 +28,6 @@ class StaticIdentifier:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def identify(self, envelope: Envelope) -> Path:
+    def identify(self, envelope: Envelope, first: FirstBytes) -> Path:
         """The destination; nothing of the connection is read."""
         return self.path

@@ -62,6 +62,20 @@ def peek(sock: Socket, parse: Callable[[bytes], T | Incomplete], until: float, m
             sock.setsockopt(SOL_SOCKET, SO_RCVLOWAT, 1)
 
 
+class FirstBytes:
+    """The bytes that a connection begins with, for whoever wants to look; `until` is on time.monotonic, seconds."""
+
+    __slots__ = ("_sock", "_until")
+
+    def __init__(self, sock: Socket, until: float) -> None:
+        self._sock = sock
+        self._until = until
+
+    def peek(self, parse: Callable[[bytes], T | Incomplete], most: int) -> Peeked[T]:
+        """See `peek`."""
+        return peek(self._sock, parse, self._until, most)
+
+
 def _wait(sock: Socket, until: float) -> bool:
     left = until - monotonic()
     if left <= 0:

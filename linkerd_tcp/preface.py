@@ -1,0 +1,102 @@
+"""What comes before a connection is routed: the PROXY header, who may call at all, and TLS where it ends here."""
+
+import ipaddress
+from _socket import MSG_PEEK
+from _socket import socket as Socket
+from collections.abc import Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import TypeAlias
+
+from linkerd_tcp.config.server import ServerConfig
+from linkerd_tcp.config.tls import TrustedProxy
+from linkerd_tcp.envelope import Envelope
+from linkerd_tcp.errors import Cause, ConnectionFailed
+from linkerd_tcp.net.peek import FirstBytes
+from linkerd_tcp.record import address_text
+from linkerd_tcp.wire import proxy_protocol
+from linkerd_tcp.wire.parsing import WireError
+from linkerd_tcp.wire.proxy_protocol_header import Parsed
+from linkerd_tcp.wire.proxy_protocol_v2 import SIGNATURE
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Preface:
+    """Reads what a server's configuration says comes first; stateless, shared by the server's connections."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._proxy = config.proxy_protocol
+        self._allow: Sequence[Network] = config.allow
+        self._deny: Sequence[Network] = config.deny
+        self.is_empty = not (self._proxy or self._allow or self._deny)
+        """Nothing comes first, and nobody is refused."""
+
+    def read(self, client: Socket, envelope: Envelope) -> Envelope:
+        """The envelope with what was learned; exactly the header's bytes are taken from `client`.
+
+        Blocks until `envelope.deadline` at most. ConnectionFailed with its cause.
+        """
+        if self._proxy is not None:
+            envelope = self._read_proxy_header(self._proxy, client, envelope)
+        self._check_access(envelope)
+        return envelope
+
+    def _read_proxy_header(self, proxy: TrustedProxy, client: Socket, envelope: Envelope) -> Envelope:
+        if not _within(envelope.source[0], proxy.trusted):
+            if proxy.mode == "optional":
+                return envelope  # a stranger's bytes are payload, whatever they look like
+            raise ConnectionFailed(
+                Cause.PROXY_PROTOCOL,
+                f"{envelope.source[0]} may not send a PROXY header: it is in none of proxyProtocol.trusted",
+            )
+        header = _peek_header(client, envelope, required=proxy.mode == "required")
+        if header is None:
+            return envelope
+        client.recv(header.header_length)
+        if header.source is None or header.destination is None:
+            # LOCAL, UNKNOWN, or addresses of another kind: the connection is the proxy's own.
+            return replace(envelope, proxy=header)
+        return replace(envelope, source=header.source, local=header.destination, proxy=header)
+
+    def _check_access(self, envelope: Envelope) -> None:
+        """`deny` wins; an empty `allow` allows all."""
+        ip = envelope.source[0]
+        if self._deny and _within(ip, self._deny):
+            raise ConnectionFailed(Cause.DENIED, f"{ip} is in deny")
+        if self._allow and not _within(ip, self._allow):
+            raise ConnectionFailed(Cause.DENIED, f"{ip} is not in allow")
+
+
+def _peek_header(client: Socket, envelope: Envelope, *, required: bool) -> Parsed | None:
+    """The header, still in the socket; None if there is none and need not be."""
+    began = monotonic()
+    try:
+        peeked = FirstBytes(client, envelope.deadline).peek(proxy_protocol.parse, proxy_protocol.MAX_HEADER_BYTES)
+    except WireError as error:
+        if not required and not _begins_as_header(client):
+            return None
+        raise ConnectionFailed(
+            Cause.PROXY_PROTOCOL, f"{address_text(envelope.source)}: PROXY header: {error}"
+        ) from error
+    except OSError as error:
+        raise ConnectionFailed(Cause.RESET, f"client: {error.strerror}") from error
+    if peeked.message is not None:
+        return peeked.message
+    if not required and not peeked.seen:
+        return None
+    what = "ended" if peeked.ended else f"sent no more for {monotonic() - began:.1f} s"
+    raise ConnectionFailed(
+        Cause.PROXY_PROTOCOL, f"{address_text(envelope.source)} {what} after {len(peeked.seen)} bytes of a PROXY header"
+    )
+
+
+def _begins_as_header(client: Socket) -> bool:
+    """Whether what was refused was meant as a header; what begins otherwise is payload."""
+    return client.recv(len(SIGNATURE), MSG_PEEK).startswith((b"PROXY ", SIGNATURE))
+
+
+def _within(ip: str, networks: Sequence[Network]) -> bool:
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any((mapped or address) in network for network in networks)

@@ -18,6 +18,7 @@ Stop:
 import logging
 import os
 from collections.abc import Callable
+from math import inf
 from time import monotonic, time
 from typing import Final
 
@@ -28,7 +29,7 @@ from gevent.lock import Semaphore
 from linkerd_tcp.admin.server import AdminServer
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import admin_changes, keep_running, restart_only_changes
-from linkerd_tcp.errors import Cause, LinkerdTcpError
+from linkerd_tcp.errors import Cause, LinkerdTcpError, StartError
 from linkerd_tcp.logs import Logs
 from linkerd_tcp.naming.namer import Discovery, shown_prefix
 from linkerd_tcp.net.descriptors import Capacity, raise_limit
@@ -66,6 +67,8 @@ class App:
         self._running = Running(HostResolver(), capacity, buffer, self.book, logs.say)
         self._accepting = False
         self._stop_asked: AsyncResult[float | None] = AsyncResult()
+        self._grace_until = inf
+        """When the grace ends at the latest, time.monotonic seconds."""
         self._reload_lock = Semaphore()
         self._admin = AdminServer(self)
         self._sweeper: gevent.Greenlet[[], None] | None = None
@@ -130,10 +133,15 @@ class App:
         self._close()
 
     def shutdown(self, grace_secs: float | None = None) -> None:
-        """Ask for the stop, with another grace than the configured one if given; returns at once."""
+        """Ask for the stop, with another grace than the configured one if given; returns at once.
+
+        Asked again, a grace that is given counts from now, where that is sooner.
+        """
         if not self._stop_asked.ready():
             self._accepting = False
             self._stop_asked.set(grace_secs)
+        elif grace_secs is not None:
+            self._grace_until = min(self._grace_until, monotonic() + grace_secs)
 
     @property
     def stopping(self) -> bool:
@@ -150,7 +158,9 @@ class App:
 
         Raises ConfigError or StartError, and has changed nothing then.
         """
+        self._refuse_when_stopping()  # rather than wait for the end of the grace
         with self._reload_lock:
+            self._refuse_when_stopping()
             try:
                 config = self._load()
                 transition = Transition(self._running, config)
@@ -167,6 +177,10 @@ class App:
             self.last_reload_ok = True
             _log.info("reloaded: %s", "; ".join(changes + later) or "nothing changed")
             return changes + later
+
+    def _refuse_when_stopping(self) -> None:
+        if self.stopping:
+            raise StartError("not reloaded: the program is stopping")
 
     def reopen_logs(self) -> None:
         """After rotation: go on in new files of the same names."""
@@ -195,18 +209,20 @@ class App:
             self._running.sweep()
 
     def _drain(self, grace_secs: float) -> None:
-        if self.config.admin.drain_delay_secs:
-            gevent.sleep(self.config.admin.drain_delay_secs)
+        delay_until = monotonic() + self.config.admin.drain_delay_secs
+        while monotonic() < min(delay_until, self._grace_until):
+            gevent.sleep(POLL_SECS)
         with self._reload_lock:  # a reload under way is finished first; none begins any more
             stop_listening(self.servers)
-            until = monotonic() + grace_secs
+            self._grace_until = min(self._grace_until, monotonic() + grace_secs)
             _log.info("stopping: open connections %d, grace %g s", len(self.book.open), grace_secs)
-            if not self._wait_until_empty(until - QUIET_ENDS_SECS):
+            if not self._wait_until_empty(lambda: self._grace_until - QUIET_ENDS_SECS):
                 self._each_open_flow_ends_when_quiet()
-            if not self._wait_until_empty(until):
+            if not self._wait_until_empty(lambda: self._grace_until):
                 for record in list(self.book.open.values()):
                     end_connection(record, Cause.SHUTDOWN, reset=True)
-                self._wait_until_empty(monotonic() + RESETS_SECS)
+                resets_until = monotonic() + RESETS_SECS
+                self._wait_until_empty(lambda: resets_until)
 
     def _each_open_flow_ends_when_quiet(self) -> None:
         turns = Turns()
@@ -215,8 +231,9 @@ class App:
                 record.flow.end_when_quiet(Cause.SHUTDOWN)
             turns.rest()
 
-    def _wait_until_empty(self, until: float) -> bool:
-        while self.book.open and monotonic() < until:
+    def _wait_until_empty(self, until: Callable[[], float]) -> bool:
+        """False if there are open connections at `until`, which may come nearer meanwhile."""
+        while self.book.open and monotonic() < until():
             gevent.sleep(POLL_SECS)
         return not self.book.open
 

@@ -135,9 +135,14 @@ def _announce(app: App, ports: tuple[int, int] | None) -> None:
 
 
 def _handle_signals(app: App) -> None:
+    signalled = False
+
     def stop() -> None:
-        if app.stopping:
+        # A stop that admin was asked for is no signal: orchestrators POST /shutdown first and send TERM right after.
+        nonlocal signalled
+        if signalled:
             app.abort()
+        signalled = True
         app.shutdown()
 
     def reload() -> None:

@@ -133,6 +133,44 @@ def test_at_the_grace_the_rest_are_reset(begin: Begin) -> None:
     assert program.app.book.closed[-1].cause is Cause.SHUTDOWN
 
 
+def test_a_second_request_to_stop_can_shorten_the_grace_and_not_lengthen_it(begin: Begin) -> None:
+    program = begin()
+    with program.connect() as client:
+        assert exchange(client, b"a") == b"a"
+        program.app.shutdown(60)
+        eventually(lambda: program.app.servers[0]._stopped)
+        program.app.shutdown()
+        program.app.shutdown(0.2)
+        program.app.shutdown(60)
+        began = monotonic()
+        program.life.get(timeout=3)
+        assert monotonic() - began < 2
+    assert program.app.book.closed[-1].cause is Cause.SHUTDOWN
+
+
+def test_what_is_stopping_is_not_reloaded(begin: Begin) -> None:
+    program = begin()
+    with program.connect() as client:
+        assert exchange(client, b"a") == b"a"
+        program.app._reload_lock.acquire()
+        late = gevent.spawn(refusal, program.app)
+        gevent.sleep(0)
+        program.app.shutdown(60)
+        program.app._reload_lock.release()
+        eventually(lambda: program.app.servers[0]._stopped)
+        began = monotonic()
+        assert "stopping" in refusal(program.app)
+        assert monotonic() - began < 1, "at once, not at the end of the grace"
+        program.app.shutdown(0)
+        assert "stopping" in late.get(timeout=3), "also one that waited for another"
+
+
+def refusal(app: App) -> str:
+    with pytest.raises(StartError) as refused:
+        app.reload()
+    return str(refused.value)
+
+
 def chatter(sock: socket.socket) -> None:
     """Never quiet: says something every 10 ms."""
     while True:

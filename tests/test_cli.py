@@ -2,13 +2,16 @@
 
 import io
 import json
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path as FilePath
+from types import SimpleNamespace
 
 import pytest
 
 from linkerd_tcp import __version__
-from linkerd_tcp.cli import OK, WRONG, _load_again, run
+from linkerd_tcp.cli import OK, WRONG, _handle_signals, _load_again, run
 from linkerd_tcp.errors import ConfigError
 
 GOOD = """\
@@ -49,6 +52,26 @@ def test_wrong_usage_is_status_2_with_a_reason(
         run(arguments)
     assert ended.value.code == WRONG
     assert words in capsys.readouterr().err
+
+
+def test_the_second_signal_stops_at_once_and_a_stop_asked_for_by_admin_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+    handlers: dict[int, Callable[[], None]] = {}
+    app = SimpleNamespace(
+        stopping=True,
+        shutdown=lambda: done.append("shutdown"),
+        abort=lambda: done.append("abort"),
+        reload=list,
+        reopen_logs=list,
+    )
+    monkeypatch.setattr("linkerd_tcp.cli.gevent.signal_handler", handlers.__setitem__)
+    _handle_signals(app)  # type: ignore[arg-type]
+    handlers[signal.SIGTERM]()
+    assert done == ["shutdown"]
+    handlers[signal.SIGINT]()
+    assert done[1] == "abort"
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

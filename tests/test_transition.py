@@ -169,7 +169,7 @@ def test_a_changed_namer_is_replaced_and_bindings_follow(running: Running, confi
     assert answers(port_of(running))
 
 
-def test_a_removed_router_stays_until_its_last_connection_has_ended(running: Running, configure: Configure) -> None:
+def test_the_connections_of_a_removed_router_go_on_without_it(running: Running, configure: Configure) -> None:
     apply(running, configure(0, router="old"))
     with socket.create_connection(("127.0.0.1", port_of(running))) as client:
         client.sendall(b"a")

@@ -55,7 +55,7 @@ class Server:
         self._capacity = capacity
         self._buffer = buffer
         self._crew = Crew(self._serve)
-        self._acceptor = Acceptor(listening, self._accepted)
+        self._acceptor = Acceptor(listening, self._accepted, self._may_accept)
         self._wanted = False
         self._stopped = False
         self._configure(config, router)
@@ -122,9 +122,16 @@ class Server:
         figures = self.figures
         figures.accepts += 1
         self._crew.start((client, peer[:2]))
+        self._may_accept()
+
+    def _may_accept(self) -> bool:
+        """False at a limit, and then it pauses until the limits allow more."""
+        figures = self.figures
         if self._capacity.full or figures.accepts - figures.closes >= self.config.max_concurrency:
             self._acceptor.pause()
             self._accept_again()
+            return False
+        return True
 
     def _serve(self, accepted: tuple[Socket, tuple[str, int]]) -> None:
         """The story of one connection, from accept to close: preface, identify, bind and connect, stream, close.

@@ -11,8 +11,10 @@ from linkerd_tcp.config.sockets import KeepAlive, SocketOptions
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.naming import nametree
 from linkerd_tcp.naming.addr import PENDING
+from linkerd_tcp.net.half_duplex import Buffer
+from linkerd_tcp.net.listener import bind
 from linkerd_tcp.record import as_json
-from linkerd_tcp.server import end_connection
+from linkerd_tcp.server import Server, end_connection
 from tests.leaks import no_leaks
 from tests.rig import WEB, Endpoint, Rig, addresses, leaf
 from tests.sockets import eventually, read_all, reset
@@ -126,6 +128,39 @@ def test_without_descriptors_for_a_pair_the_listener_pauses(rig: Rig) -> None:
     assert second.recv(1) == b"y"
     second.close()
     rig.ended(2)
+
+
+def test_what_one_server_took_is_not_there_for_another(rig: Rig) -> None:
+    listening = bind("127.0.0.1", 0, 16, "port")
+    other = Server(rig.server.config, rig.router, listening, rig.book, rig.capacity, Buffer(65536))
+    other.start()
+    rig.capacity.most = 1
+    first, second = rig.connect(), socket.create_connection(other.local, timeout=5)
+    eventually(lambda: rig.capacity.used == 1)
+    gevent.sleep(0.02)  # the promise is that no more come
+    assert rig.capacity.used == 1
+    for client in (first, second):
+        client.sendall(b"z")
+        client.shutdown(socket.SHUT_WR)
+    assert {read_all(first), read_all(second)} == {b"z"}
+    first.close()
+    second.close()
+    gevent.spawn(other.stop_listening).get(timeout=5)
+    rig.ended(2)
+
+
+def test_a_lowered_limit_holds_for_the_next_connection_too(rig: Rig) -> None:
+    clients = [rig.connect() for _ in range(2)]
+    eventually(lambda: rig.server.figures.active == 2)
+    rig.server.reconfigure(rig.server.config.model_copy(update={"max_concurrency": 2}), rig.router)
+    clients.append(rig.connect())
+    gevent.sleep(0.02)  # the promise is that no more come
+    assert rig.server.figures.active == 2
+    for client in clients:
+        client.sendall(b"z")
+        assert client.recv(1) == b"z"
+        client.close()
+    rig.ended(3)
 
 
 def test_reconfiguring_changes_new_connections_only(rig: Rig) -> None:

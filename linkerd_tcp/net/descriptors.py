@@ -39,7 +39,7 @@ class Capacity:
         reserve = min(RESERVE, descriptor_limit // 4)
         self.most = max(1, (descriptor_limit - reserve) // DESCRIPTORS_PER_CONNECTION)
         self.used = 0
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: dict[Callable[[], None], None] = {}
 
     @property
     def full(self) -> bool:
@@ -51,10 +51,10 @@ class Capacity:
     def give_back(self) -> None:
         self.used -= 1
         if self._waiting and not self.full:
-            waiting, self._waiting = self._waiting, []
+            waiting, self._waiting = self._waiting, {}
             for call in waiting:
                 call()
 
     def when_free(self, call: Callable[[], None]) -> None:
-        """`call` once there is room again."""
-        self._waiting.append(call)
+        """`call` once there is room again; once, however often that was asked for."""
+        self._waiting[call] = None

@@ -76,12 +76,16 @@ class Acceptor:
     """Hands each accepted socket and its peer to `accepted`, which runs in the hub and must not raise.
 
     `pause` leaves connections waiting in the listen queue; `resume` goes on. Both are harmless when repeated.
+    `may_accept` is asked at each wake-up: others may have taken what room there was. If it says no, it has paused this.
     """
 
-    def __init__(self, listening: Socket, accepted: Callable[[Socket, Any], None]) -> None:
+    def __init__(
+        self, listening: Socket, accepted: Callable[[Socket, Any], None], may_accept: Callable[[], bool] = lambda: True
+    ) -> None:
         self.listening = listening
         self._family = listening.family
         self._accepted = accepted
+        self._may_accept = may_accept
         self._loop = get_hub().loop
         self._watcher = self._loop.io(listening.fileno(), _READ)
         self._rest: Any = None
@@ -120,6 +124,8 @@ class Acceptor:
             self.listening.close()
 
     def _ready(self) -> None:
+        if not self._may_accept():
+            return
         for _ in range(BATCH):
             # `accepted` may have paused us at its limit: then whoever else waits stays in the queue.
             if self.paused or not self._accept_one():

@@ -147,6 +147,7 @@ def as_json(record: Record, *, with_steps: bool = True) -> dict[str, Any]:
         "txBytes": tx,
         "cause": record.cause,
         "detail": record.detail,
+        "proxyHeader": _proxy_json(record),
         "attempts": [
             {"endpoint": tried.endpoint, "error": tried.error, "seconds": round(tried.seconds, 6)}
             for tried in record.attempts
@@ -156,6 +157,24 @@ def as_json(record: Record, *, with_steps: bool = True) -> dict[str, Any]:
         shape["steps"] = [{"at": round(at, 6), "what": what} for at, what in record.steps]
     shape["explanation"] = record.explanation
     return shape
+
+
+def _proxy_json(record: Record) -> dict[str, Any] | None:
+    """What a believed PROXY header said besides the addresses, which are the connection's own then."""
+    header = record.envelope.proxy if record.envelope is not None else None
+    if header is None:
+        return None
+    said: dict[str, Any] = {"version": header.version, "command": header.command.name.lower()}
+    if header.authority is not None:
+        said["authority"] = header.authority
+    if header.alpn is not None:
+        said["alpn"] = header.alpn.decode("latin-1")
+    if header.unique_id is not None:
+        said["uniqueId"] = header.unique_id.hex()
+    if header.ssl is not None:
+        tls = header.ssl
+        said["ssl"] = {"verified": tls.verified, "version": tls.version, "cn": tls.common_name, "cipher": tls.cipher}
+    return said
 
 
 class Book:

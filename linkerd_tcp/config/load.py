@@ -100,11 +100,6 @@ def _not_built(config: AppConfig) -> Iterator[Problem]:
                 yield loc, "not built yet", True, -1
     if config.workers != 1:
         yield ("workers",), "more than one process is not built yet (write 1, or leave it out)", True, -1
-    for r, router in enumerate(config.routers):
-        for s, server in enumerate(router.servers):
-            for key in ("allow", "deny"):
-                if getattr(server, key):
-                    yield ("routers", r, "servers", s, key), "not built yet", True, -1
 
 
 def missing_files(config: AppConfig) -> list[str]:

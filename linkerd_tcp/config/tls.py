@@ -81,8 +81,6 @@ class ClientTls(Model):
 class TrustedProxy(Model):
     """A PROXY protocol header is read from these sources."""
 
-    built: ClassVar[bool] = False
-
     trusted: Annotated[Items[Cidr], Field(min_length=1)]
     """Networks whose header is believed."""
     mode: Literal["required", "optional"] = "required"

@@ -128,9 +128,8 @@ def _join(data: Bytes) -> _Message | Incomplete:
         length = _record_length(data, at)
         if length is None:
             return Incomplete(at + _RECORD_HEADER + size - len(body))
-        start, missing = at + _RECORD_HEADER, size - len(body)
-        fragments.append((len(body), start))
-        had = len(body)
+        start, had = at + _RECORD_HEADER, len(body)
+        fragments.append((had, start))
         body += data[start : start + length]
         size = _message_size(body, fragments, size)
         missing = size - had

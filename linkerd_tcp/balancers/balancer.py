@@ -260,13 +260,13 @@ class Balancer:
             try:
                 return self._attempt(endpoint, rest_secs, record, now), endpoint
             except Abandoned:
-                pass  # As if it had never been picked.
+                pass  # As if it had never been picked; should it be back by now, it may be.
             except ConnectFailed as error:
                 failure = error
                 left -= trial is None
                 if left <= 0 or not error.elsewhere:
                     raise
-            tried.append(endpoint)
+                tried.append(endpoint)
             trial = None
             now = self._clock()
 

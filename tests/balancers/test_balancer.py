@@ -306,6 +306,16 @@ def test_removed_while_pending_is_abandoned_at_once_and_another_is_tried(opened:
     assert bench.figures.ejections == 0
 
 
+def test_removed_while_pending_and_back_at_once_is_tried_again(opened: Opened) -> None:
+    silent = opened(Silent())
+    bench = opened(Bench(bound(silent), connect_timeout_ms=300, max_attempts=1))
+    waiting = bench.spawn()
+    eventually(lambda: bench.balancer.counts().pending == 1)
+    bench.var.set(Bound(()))
+    bench.var.set(bound(silent))
+    assert waiting.get(timeout=5).cause is Cause.TIMEOUT, "it is there, and says nothing"
+
+
 def test_removed_while_pending_with_nothing_else_is_no_endpoint_at_once(opened: Opened) -> None:
     bench = opened(Bench(bound(opened(Silent())), connect_timeout_ms=60_000))
     clients = [bench.spawn() for _ in range(5)]

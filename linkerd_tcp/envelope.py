@@ -19,13 +19,14 @@ class Envelope:
     """Who is calling, where they called, what was learned before the first byte of theirs was taken.
 
     `source` and `local` are (ip, port), those of a PROXY header where one was believed; `deadline` is on the clock of
-    time.monotonic, seconds, and bounds everything up to the identified destination. `server_name` and `alpn` are what
-    TLS agreed on where it ends here.
+    time.monotonic, seconds, and bounds everything up to the identified destination. `tls`: it ended here; only then are
+    `server_name` and `alpn` (what it agreed on) and `peer` set.
     """
 
     source: tuple[str, int]
     local: tuple[str, int]
     deadline: float
+    tls: bool = False
     server_name: str | None = None
     alpn: str | None = None
     peer: PeerCertificate | None = None

@@ -19,6 +19,11 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
     },
     "identifier": {
         "io.l5d.static": "linkerd_tcp.identifiers.static:StaticIdentifierConfig",
+        "io.l5d.sni": "linkerd_tcp.identifiers.sni:SniConfig",
+        "io.l5d.alpn": "linkerd_tcp.identifiers.alpn:AlpnConfig",
+        "io.l5d.clientCert": "linkerd_tcp.identifiers.client_cert:ClientCertConfig",
+        "io.l5d.proxyAuthority": "linkerd_tcp.identifiers.proxy_authority:ProxyAuthorityConfig",
+        "io.l5d.localAddress": "linkerd_tcp.identifiers.local_address:LocalAddressConfig",
     },
     "balancer": {
         "p2c": "linkerd_tcp.balancers.p2c:P2cConfig",
@@ -32,9 +37,6 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
 NOT_BUILT_YET: Final[dict[str, frozenset[str]]] = {
     "namer": frozenset({"io.l5d.dns", "io.l5d.dnssrv", "io.l5d.namerd", "io.l5d.rewrite"}),
     "interpreter": frozenset({"io.l5d.namerd.http", "io.l5d.fs"}),
-    "identifier": frozenset(
-        {"io.l5d.sni", "io.l5d.alpn", "io.l5d.clientCert", "io.l5d.proxyAuthority", "io.l5d.localAddress"}
-    ),
     "balancer": frozenset({"ewma", "leastLoaded", "roundRobin", "sourceHash"}),
 }
 """Kinds of the public interface that have no code here yet: named to the user, exit 2."""

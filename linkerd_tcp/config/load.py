@@ -98,6 +98,8 @@ def _not_built(config: AppConfig) -> Iterator[Problem]:
                 yield (*loc, "kind"), f"{value.kind} is not built yet", False, -1
             else:
                 yield loc, "not built yet", True, -1
+        elif loc[-2:] == ("identifier", "startTls") and value is not None:
+            yield loc, "not built yet", True, -1
     if config.workers != 1:
         yield ("workers",), "more than one process is not built yet (write 1, or leave it out)", True, -1
 
@@ -135,6 +137,12 @@ def _warnings(config: AppConfig) -> Iterator[Problem]:
             there = ", ".join(f"/#{prefix}" for prefix in prefixes) or "none"
             yield ("routers", r, "dtab"), f"{name} leads to no namer of this file (there is {there})", True, -1
         yield from _captures(("routers", r, "client"), router.client)
+        for s, server in enumerate(router.servers):
+            # Of the kinds here; a package's own need not have it.
+            never_finds = getattr(server.identifier, "never_finds", None)
+            words = None if never_finds is None else never_finds(server)
+            if words is not None:
+                yield ("routers", r, "servers", s, "identifier"), words, True, -1
 
 
 def _captures(loc: tuple[Any, ...], client: Any) -> Iterator[Problem]:

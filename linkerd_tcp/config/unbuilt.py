@@ -3,7 +3,7 @@
 A kind that gets built leaves this file for a module of its own (CONTRIBUTING: a new kind).
 """
 
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -80,22 +80,6 @@ class FileInterpreter(Unbuilt):
     dtab_file: FilePath
 
 
-class UnbuiltIdentifier(Unbuilt):
-    """A destination found in the first bytes, or in what is known of the caller."""
-
-    prefix: PathText = Field(default_factory=lambda: Path(("svc",)), json_schema_extra={"default": "/svc"})
-    """Stands before the name that was found."""
-    default: PathText | None = None
-    """The destination where nothing was found."""
-
-
-class SniIdentifier(UnbuiltIdentifier):
-    """The server name of a TLS ClientHello."""
-
-    start_tls: Literal["postgres"] | None = None
-    """What is spoken before TLS begins."""
-
-
 class UnbuiltBalancer(Unbuilt):
     pass
 
@@ -110,13 +94,6 @@ MODELS: Final[dict[str, dict[str, type[BaseModel]]]] = {
     "interpreter": {
         "io.l5d.namerd.http": NamerdHttpInterpreter,
         "io.l5d.fs": FileInterpreter,
-    },
-    "identifier": {
-        "io.l5d.sni": SniIdentifier,
-        "io.l5d.alpn": UnbuiltIdentifier,
-        "io.l5d.clientCert": UnbuiltIdentifier,
-        "io.l5d.proxyAuthority": UnbuiltIdentifier,
-        "io.l5d.localAddress": UnbuiltIdentifier,
     },
     "balancer": {
         "ewma": UnbuiltBalancer,

@@ -102,6 +102,23 @@ def test_accepted_sockets_have_the_socket_options_of_their_server(endpoint: Endp
         rig.close()
 
 
+def test_options_that_are_turned_off_are_off_for_the_next_connection(endpoint: Endpoint) -> None:
+    rig = Rig(addresses(endpoint.port), {"socket_options": SocketOptions(user_timeout_ms=5000)})
+    try:
+        off = SocketOptions(no_delay=False, keep_alive=None)
+        rig.server.reconfigure(rig.server.config.model_copy(update={"socket_options": off}), rig.router)
+        with rig.connect():
+            eventually(lambda: any(record.flow for record in rig.book.open.values()))
+            (record,) = rig.book.open.values()
+            accepted = record.flow._src
+            assert not accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert not accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                assert not accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    finally:
+        rig.close()
+
+
 def test_beyond_max_concurrency_connections_wait_and_none_is_dropped(endpoint: Endpoint) -> None:
     rig = Rig(addresses(endpoint.port), server={"max_concurrency": 2})
     clients = [rig.connect() for _ in range(5)]

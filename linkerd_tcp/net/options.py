@@ -33,12 +33,17 @@ class SocketOptions(Protocol):
     def user_timeout_ms(self) -> int: ...
 
 
-def to_setsockopt(options: SocketOptions) -> tuple[SetSockOpt, ...]:
-    """Every option that changes something; those that a system lacks are left out."""
+def to_setsockopt(options: SocketOptions, *, off_too: bool = False) -> tuple[SetSockOpt, ...]:
+    """Every option that changes something in a new socket; those that a system lacks are left out.
+
+    `off_too`: also what takes earlier options back, for a socket that may have had some.
+    """
     wanted: list[tuple[int, str, int]] = []
-    if options.no_delay:
-        wanted.append((_socket.IPPROTO_TCP, "TCP_NODELAY", 1))
+    if options.no_delay or off_too:
+        wanted.append((_socket.IPPROTO_TCP, "TCP_NODELAY", int(options.no_delay)))
     alive = options.keep_alive
+    if alive is None and off_too:
+        wanted.append((_socket.SOL_SOCKET, "SO_KEEPALIVE", 0))
     if alive is not None:
         # macOS calls the idle time TCP_KEEPALIVE.
         idle = "TCP_KEEPIDLE" if hasattr(_socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"
@@ -46,6 +51,6 @@ def to_setsockopt(options: SocketOptions) -> tuple[SetSockOpt, ...]:
         wanted.append((_socket.IPPROTO_TCP, idle, alive.idle_secs))
         wanted.append((_socket.IPPROTO_TCP, "TCP_KEEPINTVL", alive.interval_secs))
         wanted.append((_socket.IPPROTO_TCP, "TCP_KEEPCNT", alive.count))
-    if options.user_timeout_ms:
+    if options.user_timeout_ms or off_too:
         wanted.append((_socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", options.user_timeout_ms))
     return tuple((level, getattr(_socket, name), value) for level, name, value in wanted if hasattr(_socket, name))

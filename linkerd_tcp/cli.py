@@ -25,6 +25,7 @@ from linkerd_tcp.explain import check_namers, explain
 from linkerd_tcp.logs import configure
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.record import address_text
+from linkerd_tcp.terminator import problems_of
 
 OK, FAILED, WRONG = 0, 1, 2
 
@@ -103,7 +104,7 @@ def _spare_the_collector() -> None:
 def _load(path: str) -> AppConfig:
     """A configuration that can be run; ConfigError with everything that is wrong, not there or not built yet."""
     config = load_config(path)
-    problems = missing_files(config) + not_built(config)
+    problems = missing_files(config) + not_built(config) or problems_of(config)
     if problems:
         raise ConfigError(problems)
     return config

@@ -60,6 +60,8 @@ class ServerFigures:
         "failures",
         "rx_bytes",
         "stream_duration",
+        "tls_failures",
+        "tls_handshake",
         "tx_bytes",
     )
 
@@ -70,6 +72,9 @@ class ServerFigures:
         self.tx_bytes = 0
         self.connect_latency = Histogram()
         self.stream_duration = Histogram()
+        self.tls_handshake = Histogram()
+        self.tls_failures: dict[str, int] = {}
+        """Failed handshakes by their own causes (net.tls.TlsCause)."""
         self.failures: dict[Cause, int] = {}
         self.connect_failures: dict[Cause, int] = {}
 

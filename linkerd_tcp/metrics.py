@@ -101,6 +101,7 @@ class _Now:
         turns = Turns()
         self.reload_ok = source.last_reload_ok
         self.dropped_lines = source.dropped_lines
+        self.expiries = _expiries(source.servers)
         self.namers = [(_namer_label(namer), namer.figures) for namer in source.namers]
         self.routers: list[tuple[tuple[str], RouterFigures]] = [
             ((label,), router.figures) for label, router in source.routers.items()
@@ -139,6 +140,16 @@ class _Now:
                 labels = (label, str(balancer.bound))
                 found.setdefault(labels, _DestinationNow(labels, [])).balancers.append(balancer)
         return list(found.values())
+
+
+def _expiries(servers: Sequence[Server]) -> dict[str, float]:
+    """By identity; of several servers' identities with one name, the first to expire."""
+    found: dict[str, float] = {}
+    for server in servers:
+        for name, identity in ({} if server.terminator is None else server.terminator.identities).items():
+            at = identity.not_after.timestamp()
+            found[name] = min(at, found.get(name, at))
+    return found
 
 
 Reading: TypeAlias = tuple[Sequence[str], float | Histogram]
@@ -251,6 +262,13 @@ FAMILIES: Final = (
             (*_SRV, "cause"), _server_causes(lambda f: f.failures)),
     _Family(_COUNTER, "l5d_srv_connect_failures_total", "Connections that ended before they were connected.",
             (*_SRV, "cause"), _server_causes(lambda f: f.connect_failures)),
+    _Family(_HISTOGRAM, "l5d_srv_tls_handshake_seconds", "Time of a finished TLS handshake with a client.", _SRV,
+            _servers(lambda each: each.figures.tls_handshake)),
+    _Family(_COUNTER, "l5d_srv_tls_failures_total", "TLS handshakes with clients that failed.", (*_SRV, "cause"),
+            lambda now: (((*each.labels, cause), times) for each in now.servers
+                         for cause, times in list(each.figures.tls_failures.items()))),
+    _Family(_GAUGE, "l5d_tls_certificate_not_after_timestamp_seconds", "When a certificate that is shown expires.",
+            ("identity",), lambda now: (((name,), at) for name, at in now.expiries.items())),
     _Family(_COUNTER, "l5d_route_found_total", "Paths found in the cache.", _RT, _routers(lambda f: f.found)),
     _Family(_COUNTER, "l5d_route_created_total", "Paths bound anew.", _RT, _routers(lambda f: f.created)),
     _Family(_COUNTER, "l5d_route_errors_total", "Connections whose path led to no bound name.", (*_RT, "cause"),

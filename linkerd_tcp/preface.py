@@ -12,8 +12,11 @@ from linkerd_tcp.config.server import ServerConfig
 from linkerd_tcp.config.tls import TrustedProxy
 from linkerd_tcp.envelope import Envelope
 from linkerd_tcp.errors import Cause, ConnectionFailed
+from linkerd_tcp.figures import ServerFigures
+from linkerd_tcp.net.duplex import Side
 from linkerd_tcp.net.peek import FirstBytes
 from linkerd_tcp.record import address_text
+from linkerd_tcp.terminator import Terminator
 from linkerd_tcp.wire import proxy_protocol
 from linkerd_tcp.wire.parsing import WireError
 from linkerd_tcp.wire.proxy_protocol_header import Parsed
@@ -25,22 +28,31 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Preface:
     """Reads what a server's configuration says comes first; stateless, shared by the server's connections."""
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, figures: ServerFigures, terminator: Terminator | None = None) -> None:
+        self._terminator = terminator
+        self._handshake = figures.tls_handshake
         self._proxy = config.proxy_protocol
         self._allow: Sequence[Network] = config.allow
         self._deny: Sequence[Network] = config.deny
-        self.is_empty = not (self._proxy or self._allow or self._deny)
+        self.is_empty = not (self._proxy or self._allow or self._deny or terminator)
         """Nothing comes first, and nobody is refused."""
 
-    def read(self, client: Socket, envelope: Envelope) -> Envelope:
-        """The envelope with what was learned; exactly the header's bytes are taken from `client`.
+    def read(self, client: Socket, envelope: Envelope) -> tuple[Side, Envelope]:
+        """The client's side of the stream, and the envelope with what was learned.
 
-        Blocks until `envelope.deadline` at most. ConnectionFailed with its cause.
+        Of what `client` sent, exactly the PROXY header is taken, and TLS's own messages where TLS ends here. Blocks
+        until `envelope.deadline` at most. ConnectionFailed with its cause.
         """
         if self._proxy is not None:
             envelope = self._read_proxy_header(self._proxy, client, envelope)
         self._check_access(envelope)
-        return envelope
+        if self._terminator is None:
+            return client, envelope
+        began = monotonic()
+        agreed = self._terminator.accept(client, envelope.deadline)
+        self._handshake.observe(monotonic() - began)
+        learned = replace(envelope, tls=True, server_name=agreed.server_name, alpn=agreed.alpn, peer=agreed.peer)
+        return agreed.end, learned
 
     def _read_proxy_header(self, proxy: TrustedProxy, client: Socket, envelope: Envelope) -> Envelope:
         if not _within(envelope.source[0], proxy.trusted):

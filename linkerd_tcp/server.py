@@ -19,7 +19,7 @@ from linkerd_tcp.figures import ServerFigures, count
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.crew import Crew
 from linkerd_tcp.net.descriptors import Capacity
-from linkerd_tcp.net.duplex import Duplex, Limits
+from linkerd_tcp.net.duplex import Duplex, Limits, Side
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.listener import Acceptor
 from linkerd_tcp.net.options import to_setsockopt
@@ -27,6 +27,7 @@ from linkerd_tcp.net.peek import FirstBytes
 from linkerd_tcp.preface import Preface
 from linkerd_tcp.record import Book, Record, address_text
 from linkerd_tcp.router import Router
+from linkerd_tcp.terminator import HandshakeFailed, Terminator
 
 QUEUE_LINGER_SECS: Final = 0.2
 """How long an ending listener waits for handshakes that are under way, so that they are served too."""
@@ -45,7 +46,14 @@ class Server:
     """A listener of a router. It pauses at its limits and never accepts what it cannot serve."""
 
     def __init__(
-        self, config: ServerConfig, router: Router, listening: Socket, book: Book, capacity: Capacity, buffer: Buffer
+        self,
+        config: ServerConfig,
+        router: Router,
+        listening: Socket,
+        book: Book,
+        capacity: Capacity,
+        buffer: Buffer,
+        terminator: Terminator | None = None,
     ) -> None:
         self.local: tuple[str, int] = listening.getsockname()[:2]
         self.label = address_text(self.local)
@@ -58,22 +66,26 @@ class Server:
         self._acceptor = Acceptor(listening, self._accepted, self._may_accept)
         self._wanted = False
         self._stopped = False
-        self._configure(config, router)
+        self._configure(config, router, terminator)
 
     def start(self) -> None:
         self._wanted = True
         self._accept_again()
 
-    def reconfigure(self, config: ServerConfig, router: Router) -> None:
+    def reconfigure(self, config: ServerConfig, router: Router, terminator: Terminator | None = None) -> None:
         """What connections accepted from now on get; those that are open keep what they began with."""
-        self._configure(config, router)
+        before = self.terminator
+        self._configure(config, router, terminator)
+        if before is not None and before is not terminator:
+            before.close()
         self._accept_again()
 
-    def _configure(self, config: ServerConfig, router: Router) -> None:
+    def _configure(self, config: ServerConfig, router: Router, terminator: Terminator | None) -> None:
         self.config = config
         self.router = router
+        self.terminator = terminator
         self._identifier: Identifier = config.identifier_config().build()
-        self._preface = Preface(config)
+        self._preface = Preface(config, self.figures, terminator)
         self._detect_secs = config.detect_timeout_ms / 1000
         self._connect_secs = config.connect_timeout_ms / 1000
         # On the listener, where accepted sockets inherit them: no system call for each.
@@ -101,6 +113,8 @@ class Server:
             gevent.sleep(0.01)
         self._acceptor.close()
         self._crew.close()
+        if self.terminator is not None:
+            self.terminator.close()
 
     def _accept_waiting(self) -> bool:
         """In the hub, where a connection's greenlet may be started."""
@@ -141,12 +155,13 @@ class Server:
         client, source = accepted
         record = self._book.begin(self.router.label, self.label, source)
         record.task = greenlet.getcurrent()
+        side: Side = client
         upstream = None
         try:
             envelope = record.envelope = Envelope(source, self.local, record.clock + self._detect_secs)
             if not self._preface.is_empty:
-                envelope = record.envelope = self._preface.read(client, envelope)
-                record.source = envelope.source
+                side, envelope = self._preface.read(client, envelope)
+                record.envelope, record.source = envelope, envelope.source
             record.path = self._identifier.identify(envelope, FirstBytes(client, envelope.deadline))
             record.identified_at = identified_at = monotonic()
             upstream = self.router.connect(record.path, record, identified_at + self._connect_secs)
@@ -154,12 +169,14 @@ class Server:
             connected_at = monotonic()
             self.figures.connect_latency.observe(connected_at - record.clock)
             try:
-                duplex = record.flow = Duplex(client, upstream.sock, self._buffer, self._draw_limits())
+                duplex = record.flow = Duplex(side, upstream.sock, self._buffer, self._draw_limits())
                 record.end(duplex.run(), duplex.detail)
             finally:
                 self.figures.stream_duration.observe(monotonic() - connected_at)
         except ConnectionFailed as failure:
             record.end(failure.cause, str(failure))
+            if isinstance(failure, HandshakeFailed):
+                self.figures.tls_failures[failure.reason] = self.figures.tls_failures.get(failure.reason, 0) + 1
             if upstream is None:
                 count(self.figures.connect_failures, failure.cause)
         finally:

@@ -18,6 +18,7 @@ from linkerd_tcp.config.admin import AccessLogConfig
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.router import RouterConfig
 from linkerd_tcp.config.server import ServerConfig
+from linkerd_tcp.config.tls import ServerTls
 from linkerd_tcp.logs import AccessLog
 from linkerd_tcp.naming.namer import Interpreter, Namer, NamerContext
 from linkerd_tcp.naming.path import Path
@@ -28,6 +29,7 @@ from linkerd_tcp.net.listener import bind
 from linkerd_tcp.record import Book, Record, address_text
 from linkerd_tcp.router import Drained, Router
 from linkerd_tcp.server import Server
+from linkerd_tcp.terminator import Terminator
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +111,7 @@ class Transition:
         self._namers: dict[Path, Namer] = {}
         self._interpreters: dict[str, Interpreter] = {}
         self._listeners: dict[ServerKey, Socket] = {}
+        self._terminators: dict[ServerKey, Terminator] = {}
         self.changes: list[str] = []
         """What `switch` changes, a line each, for people."""
         try:
@@ -126,6 +129,8 @@ class Transition:
             interpreter = router_config.interpreter.build(dtab, list(self._namers.values()), running.utilities)
             self._interpreters[router_config.label] = self._remember(interpreter)
         for key, at, _, server_config in _servers(config):
+            if server_config.tls is not None:
+                self._terminators[key] = self._keep_or_make(key, server_config.tls)
             if key not in running.servers:
                 bound = bind(server_config.ip, server_config.port, server_config.socket_options.backlog, at)
                 self._listeners[key] = self._remember(bound)
@@ -143,6 +148,14 @@ class Transition:
         namer: Namer = self._remember(config.build(NamerContext(running.hosts)))
         namer.start()
         return namer
+
+    def _keep_or_make(self, key: ServerKey, tls: ServerTls) -> Terminator:
+        """One whose configuration is the same goes on: it follows its files by itself."""
+        server = self._running.servers.get(key)
+        if server is not None and server.terminator is not None and server.terminator.config == tls:
+            return server.terminator
+        made: Terminator = self._remember(Terminator(tls))
+        return made
 
     def _remember(self, made: Any) -> Any:
         self._made.append(made)
@@ -193,10 +206,11 @@ class Transition:
             server = before.pop(key, None)
             if server is None:
                 listening = self._listeners[key]
-                server = Server(config, router, listening, running.book, running.capacity, running.buffer)
+                shared = (running.book, running.capacity, running.buffer)
+                server = Server(config, router, listening, *shared, self._terminators.get(key))
                 server.start()
             else:
-                server.reconfigure(config, router)
+                server.reconfigure(config, router, self._terminators.get(key))
             server.log_access = running.log
             running.servers[key] = server
         stop_listening(list(before.values()))

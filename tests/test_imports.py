@@ -24,6 +24,7 @@ ORDER = [
     "balancers",
     "identifiers",
     "interpreters",
+    "terminator",
     "preface",
     "router",
     "server",

@@ -41,3 +41,7 @@ class AppConfig(Model):
     routers: Annotated[Items[RouterConfig], Field(min_length=1)]
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
+
+    def place_of(self, loc: tuple[str | int, ...], words: str) -> str:
+        """`file:line:column: key.path: words` for the key at `loc`."""
+        return self._origin.line(loc, words)

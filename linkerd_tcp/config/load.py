@@ -100,6 +100,8 @@ def _not_built(config: AppConfig) -> Iterator[Problem]:
                 yield loc, "not built yet", True, -1
         elif loc[-2:] == ("identifier", "startTls") and value is not None:
             yield loc, "not built yet", True, -1
+    if config.admin.tls is not None:
+        yield ("admin", "tls"), "not built yet", True, -1
     if config.workers != 1:
         yield ("workers",), "more than one process is not built yet (write 1, or leave it out)", True, -1
 

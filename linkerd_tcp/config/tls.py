@@ -42,8 +42,6 @@ class ClientAuth(Model):
 class ServerTls(Model):
     """TLS ends here."""
 
-    built: ClassVar[bool] = False
-
     default_identity: Identity | None = None
     """Shown to callers that name no server, or none of `identities`."""
     identities: Table[Identity] = Field(default_factory=FrozenDict)
@@ -92,8 +90,6 @@ def _version_only(value: Any) -> Any:
 
 class ProxyHeader(Model):
     """A PROXY protocol header is sent to endpoints."""
-
-    built: ClassVar[bool] = False
 
     version: Literal["v1", "v2"]
     tlvs: Items[Literal["authority", "alpn", "ssl", "crc32c", "uniqueId"]] = ()

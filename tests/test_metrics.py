@@ -3,7 +3,9 @@
 import os
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path as FilePath
+from types import SimpleNamespace
 
 import gevent
 import pytest
@@ -37,6 +39,9 @@ FAMILIES = {
     "l5d_srv_stream_duration_seconds": ("histogram", {"rt", "srv"}),
     "l5d_srv_failures": ("counter", {"rt", "srv", "cause"}),
     "l5d_srv_connect_failures": ("counter", {"rt", "srv", "cause"}),
+    "l5d_srv_tls_handshake_seconds": ("histogram", {"rt", "srv"}),
+    "l5d_srv_tls_failures": ("counter", {"rt", "srv", "cause"}),
+    "l5d_tls_certificate_not_after_timestamp_seconds": ("gauge", {"identity"}),
     "l5d_route_found": ("counter", {"rt"}),
     "l5d_route_created": ("counter", {"rt"}),
     "l5d_route_errors": ("counter", {"rt", "cause"}),
@@ -57,7 +62,7 @@ FAMILIES = {
     "l5d_log_dropped_lines": ("counter", {"log", "reason"}),
     "l5d_build_info": ("gauge", {"version", "python", "gevent"}),
 }
-"""Not yet: l5d_srv_tls_*, l5d_tls_certificate_*, l5d_namerd_request_seconds. The parser drops `_total`."""
+"""Not yet: l5d_namerd_request_seconds. The parser drops `_total`."""
 
 WEB = "/#/io.l5d.static/web"
 
@@ -107,6 +112,11 @@ def refuse(app: FakeApp, endpoint: Endpoint) -> None:
     client.close()
     app.routers["default"].figures.errors[Cause.NOT_FOUND] = 1
     app.namers[0].figures.error("unreadable")
+    app.servers[0].figures.tls_failures["plaintext"] = 1
+    expiring = SimpleNamespace(not_after=datetime(2030, 1, 1, tzinfo=UTC))
+    app.servers[0].terminator = SimpleNamespace(  # type: ignore[assignment]
+        identities={"default": expiring}, close=lambda: None
+    )
 
 
 def test_every_family_is_there_with_its_type_and_labels(app: FakeApp, endpoint: Endpoint) -> None:

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from linkerd_tcp.config.app import AppConfig
-from linkerd_tcp.config.load import effective, load_config, missing_files, not_built, parse_config, restart_only_changes
+from linkerd_tcp.config.load import (
+    effective,
+    load_config,
+    missing_files,
+    not_built,
+    parse_config,
+    restart_only_changes,
+    warnings,
+)
 from linkerd_tcp.errors import ConfigError
 
 MINIMAL = "routers: [{label: default, servers: [{port: 7474, dstName: /svc/web}]}]"
@@ -146,3 +154,45 @@ def test_the_example_file_is_valid_and_complete() -> None:
     assert (router.label, str(router.servers[0].dst_name), router.servers[0].port) == ("default", "/svc/default", 7474)
     assert config.admin.port == 9989
     assert config.namers[0].root_dir == root / "disco"
+
+
+def test_start_tls_of_an_identifier_is_not_built_yet() -> None:
+    text = MINIMAL.replace("dstName: /svc/web", "identifier: {kind: io.l5d.sni, startTls: postgres}")
+    assert not_built(read(text)) == ["f:1:82: routers[0].servers[0].identifier.startTls: not built yet"]
+    assert not_built(read(text.replace(", startTls: postgres", ""))) == []
+
+
+@pytest.mark.parametrize(
+    ("server", "told"),
+    [
+        ("identifier: {kind: io.l5d.sni}", []),
+        ("identifier: {kind: io.l5d.localAddress}", []),
+        ("identifier: {kind: io.l5d.alpn}", []),
+        ("identifier: {kind: io.l5d.alpn}, tls: {alpnProtocols: [h2], defaultIdentity: ID}", []),
+        (
+            "identifier: {kind: io.l5d.alpn}, tls: {defaultIdentity: ID}",
+            ["no protocol is ever agreed on: TLS ends here, and tls.alpnProtocols is empty"],
+        ),
+        (
+            "identifier: {kind: io.l5d.clientCert}",
+            ["no certificate is ever seen: TLS does not end here (tls is needed, with clientAuth)"],
+        ),
+        (
+            "identifier: {kind: io.l5d.clientCert}, tls: {defaultIdentity: ID, clientAuth: {mode: none}}",
+            ["no certificate is ever asked for: tls.clientAuth is needed, its mode optional or required"],
+        ),
+        (
+            (
+                "identifier: {kind: io.l5d.clientCert}, "
+                "tls: {defaultIdentity: ID, clientAuth: {mode: optional, trustCerts: [c]}}"
+            ),
+            [],
+        ),
+        ("identifier: {kind: io.l5d.proxyAuthority}", ["no PROXY header is ever read: proxyProtocol is needed"]),
+        ("identifier: {kind: io.l5d.proxyAuthority}, proxyProtocol: {trusted: [10.0.0.0/8]}", []),
+    ],
+)
+def test_an_identifier_that_can_never_find_a_name_is_warned_of(server: str, told: list[str]) -> None:
+    text = MINIMAL.replace("dstName: /svc/web", server.replace("ID", "{privateKey: k, certs: [c]}"))
+    place = "f:1:51: routers[0].servers[0].identifier"
+    assert warnings(read(text)) == [f"{place}: {words}" for words in told]

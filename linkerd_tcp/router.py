@@ -19,7 +19,7 @@ from linkerd_tcp.balancers.balancer import Balancer, Deserted
 from linkerd_tcp.balancers.endpoints import MAX_DRAINED, Endpoint
 from linkerd_tcp.config.client import ClientSettings
 from linkerd_tcp.config.router import RouterConfig
-from linkerd_tcp.connectors.direct import DirectConnector
+from linkerd_tcp.connectors import connector_for
 from linkerd_tcp.errors import Cause, ConnectionFailed
 from linkerd_tcp.figures import RouterFigures, count
 from linkerd_tcp.naming import nametree
@@ -322,7 +322,7 @@ class Router:
         key = (name.id, self.config.client.settings_for(route.path, name.id))
         shared = self._balancers.get(key)
         if shared is None:
-            connector = DirectConnector(key[1].socket_options)
+            connector = connector_for(key[1])
             drained = [address for bound, address in self._drained if bound == str(name.id)] if self._drained else ()
             balancer = Balancer(name.id, name.addr, key[1], connector, random=self._random, drained=drained)
             shared = self._balancers[key] = _Shared(balancer)

@@ -292,7 +292,8 @@ class Balancer:
         endpoint.load += 1
         timeout_secs = self._connect_timeout_secs
         try:
-            sock = self._connector.connect(endpoint, timeout_secs if timeout_secs < rest_secs else rest_secs)
+            timeout_secs = timeout_secs if timeout_secs < rest_secs else rest_secs
+            sock = self._connector.connect(endpoint, timeout_secs, record)
             if endpoint.state is State.RETIRED:
                 # Removed in the very turn in which it connected.
                 sock.close()

@@ -2,11 +2,17 @@
 
 import _socket
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final, Protocol
 
+from gevent.hub import get_hub
+from greenlet import getcurrent
+
 from linkerd_tcp.errors import Cause, ConnectionFailed
 from linkerd_tcp.naming.addr import Address
+from linkerd_tcp.record import Record
 
 _EPHEMERAL_PORTS_FILE: Final = "/proc/sys/net/ipv4/ip_local_port_range"
 _WIDEST_EPHEMERAL_PORTS: Final = (1024, 65535)
@@ -41,20 +47,55 @@ class Target:
         self.may_meet_itself = low <= address.port <= high
         self.attempts: set[Attempt] | None = None
 
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """`abandon` ends whatever the calling greenlet waits for inside."""
+        greenlet = getcurrent()
+        attempt = _Interruption(lambda: greenlet.throw(Abandoned(self.text)))
+        if self.attempts is None:
+            self.attempts = set()
+        self.attempts.add(attempt)
+        try:
+            yield
+        finally:
+            self.attempts.discard(attempt)
+            attempt.withdraw()
+
     def abandon(self) -> None:
         """End every connect in progress to this address."""
         for attempt in tuple(self.attempts or ()):
             attempt.abort()
 
 
+class _Interruption:
+    """Throws into a greenlet, from the hub, at most once."""
+
+    __slots__ = ("_callback", "_throw")
+
+    def __init__(self, throw: Callable[[], object]) -> None:
+        self._throw = throw
+        self._callback: Any = None
+
+    def abort(self) -> None:
+        """See `Attempt.abort`."""
+        if self._callback is None:
+            self._callback = get_hub().loop.run_callback(self._throw)
+
+    def withdraw(self) -> None:
+        """The greenlet may have gone on in the same turn, before the callback ran: nothing of it is to be ended."""
+        if self._callback is not None:
+            self._callback.stop()
+
+
 class Connector(Protocol):
     """Opens connections. One is shared by all connections of a balancer and keeps nothing of any of them."""
 
-    def connect(self, target: Target, timeout_secs: float) -> _socket.socket:
+    def connect(self, target: Target, timeout_secs: float, record: Record | None = None) -> _socket.socket:
         """A connected, non-blocking socket, which the caller closes.
 
-        Parks the calling greenlet for at most `timeout_secs` (> 0). Raises ConnectFailed, or Abandoned after
-        `target.abandon()`; whatever is raised, also into the parked greenlet, nothing stays open.
+        `record` is of the client that it is for; None: for one yet to come. Parks the calling greenlet for at most
+        `timeout_secs` (> 0). Raises ConnectFailed, or Abandoned after `target.abandon()`; whatever is raised, also
+        into the parked greenlet, nothing stays open.
         """
 
 

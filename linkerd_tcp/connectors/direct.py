@@ -14,6 +14,7 @@ from greenlet import getcurrent
 from linkerd_tcp.connectors.connector import Abandoned, Target
 from linkerd_tcp.connectors.failures import failure, met_itself
 from linkerd_tcp.net.options import SocketOptions, to_setsockopt
+from linkerd_tcp.record import Record
 
 _TYPE: Final[int] = _socket.SOCK_STREAM | getattr(_socket, "SOCK_NONBLOCK", 0) | getattr(_socket, "SOCK_CLOEXEC", 0)
 _SETS_NONBLOCKING: Final = hasattr(_socket, "SOCK_NONBLOCK")
@@ -31,7 +32,7 @@ class DirectConnector:
     def __init__(self, options: SocketOptions) -> None:
         self._options = to_setsockopt(options)
 
-    def connect(self, target: Target, timeout_secs: float) -> _socket.socket:
+    def connect(self, target: Target, timeout_secs: float, record: Record | None = None) -> _socket.socket:
         """See `Connector.connect`."""
         try:
             sock = _socket.socket(target.family, _TYPE, 0)

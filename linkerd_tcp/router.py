@@ -10,6 +10,7 @@ import logging
 import random
 from _socket import socket as Socket
 from collections.abc import Iterator
+from itertools import islice
 from time import monotonic
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from linkerd_tcp.record import Record
 
 UNBOUND_ROUTES: Final = 1_000
 UNBOUND_TTL_SECS: Final = 1.0
+VICTIMS_LOOKED_AT: Final = 16
 EXPLAIN_INTERVAL_SECS: Final = 0.01
 """At most a hundred failures a second are explained: a flood of them must not cost more than serving would."""
 
@@ -274,7 +276,7 @@ class Router:
         if route.path not in here:
             most = self.config.binding_cache.paths if route.is_bound else UNBOUND_ROUTES
             while len(here) >= most:
-                self._evict(min(here.values(), key=lambda kept: (kept.is_busy, kept.used_at)))
+                self._evict(_victim(here))
             here[route.path] = route
 
     def _evict(self, route: Route) -> None:
@@ -347,6 +349,19 @@ class Router:
         if not shared.names and shared.balancer.idle:
             del self._balancers[self._keys.pop(shared.balancer)]
             shared.balancer.close()
+
+
+def _victim(routes: dict[Path, Route]) -> Route:
+    """Who makes room: of those looked at longest ago, the one used longest ago, idle ones before busy ones.
+
+    A few at a time, those spared going to the back: a flood of new names must not look at the whole cache for each.
+    """
+    looked_at = list(islice(routes.values(), VICTIMS_LOOKED_AT))
+    victim = min(looked_at, key=lambda route: (route.is_busy, route.used_at))
+    for route in looked_at:
+        if route is not victim:
+            routes[route.path] = routes.pop(route.path)
+    return victim
 
 
 def _unbound_error(path: Path, tree: Any) -> ConnectionFailed:

@@ -13,7 +13,7 @@ from linkerd_tcp.naming.name import BoundName
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var
 from linkerd_tcp.record import Record
-from linkerd_tcp.router import UNBOUND_ROUTES, Connection, Router
+from linkerd_tcp.router import UNBOUND_ROUTES, VICTIMS_LOOKED_AT, Connection, Route, Router
 from tests.rig import BOUND, WEB, ByHand, Endpoint, addresses, leaf, router_config
 from tests.sockets import eventually
 
@@ -347,3 +347,19 @@ def test_a_drain_of_an_endpoint_that_is_not_there_now_can_be_taken_back(
     router.sweep()
     addr.set(addresses(endpoint.port))
     connect(router).close()
+
+
+def test_a_flood_of_names_that_bind_looks_at_few_routes_for_each(hand: ByHand, monkeypatch: pytest.MonkeyPatch) -> None:
+    router = Router(router_config(cache={"paths": 500}), hand)
+    looks: list[Route] = []
+    is_busy = Route.is_busy.fget
+    assert is_busy is not None
+    monkeypatch.setattr(Route, "is_busy", property(lambda route: looks.append(route) or is_busy(route)))
+    for number in range(600):
+        path = Path(("svc", f"name{number}"))
+        hand.set(path, leaf(Var(Bound(())), Path(("#", f"name{number}"))))
+        cause_of(router, path)
+    assert len(list(router.routes())) == 500
+    assert len(looks) <= 100 * VICTIMS_LOOKED_AT
+    monkeypatch.undo()
+    router.close()

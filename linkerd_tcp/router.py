@@ -8,7 +8,6 @@ names take no slot from real ones.
 
 import logging
 import random
-from _socket import socket as Socket
 from collections.abc import Iterator
 from itertools import islice
 from time import monotonic
@@ -29,6 +28,7 @@ from linkerd_tcp.naming.delegate import to_json
 from linkerd_tcp.naming.name import Binding, BoundName
 from linkerd_tcp.naming.namer import Interpreter
 from linkerd_tcp.naming.path import Path
+from linkerd_tcp.net.duplex import Side
 from linkerd_tcp.record import Record
 
 UNBOUND_ROUTES: Final = 1_000
@@ -50,7 +50,7 @@ class Connection:
 
     __slots__ = ("_balancer", "_endpoint", "sock")
 
-    def __init__(self, sock: Socket, balancer: Balancer, endpoint: Endpoint) -> None:
+    def __init__(self, sock: Side, balancer: Balancer, endpoint: Endpoint) -> None:
         self.sock = sock
         self._balancer = balancer
         self._endpoint = endpoint
@@ -324,7 +324,7 @@ class Router:
         key = (name.id, self.config.client.settings_for(route.path, name.id))
         shared = self._balancers.get(key)
         if shared is None:
-            connector = connector_for(key[1])
+            connector = connector_for(key[1], str(name.id))
             drained = [address for bound, address in self._drained if bound == str(name.id)] if self._drained else ()
             balancer = Balancer(name.id, name.addr, key[1], connector, random=self._random, drained=drained)
             shared = self._balancers[key] = _Shared(balancer)

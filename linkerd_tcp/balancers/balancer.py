@@ -1,6 +1,5 @@
 """One balancer: the live endpoints of a bound name, and a connection to one of them for whoever asks."""
 
-import _socket
 from collections.abc import Callable, Iterable
 from random import Random
 from time import monotonic
@@ -19,6 +18,7 @@ from linkerd_tcp.figures import BalancerFigures, count
 from linkerd_tcp.naming.addr import PENDING, Addr, Bound, Failed, Neg
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Watch
+from linkerd_tcp.net.duplex import Side
 from linkerd_tcp.record import Record
 
 _TRIAL_SHARE: Final = 0.5
@@ -285,7 +285,7 @@ class Balancer:
             (e for e in endpoints.failed.values() if e.wanted and e not in tried), None
         )
 
-    def _attempt(self, endpoint: Endpoint, rest_secs: float, record: Record | None, started: float) -> _socket.socket:
+    def _attempt(self, endpoint: Endpoint, rest_secs: float, record: Record | None, started: float) -> Side:
         """Connect to `endpoint` within `rest_secs` and the connect timeout, keeping the books. Raises ConnectFailed."""
         figures = self.figures
         figures.attempts += 1

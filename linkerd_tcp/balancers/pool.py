@@ -9,6 +9,8 @@ import gevent
 from gevent.event import Event
 
 from linkerd_tcp.balancers.endpoints import Endpoint, State
+from linkerd_tcp.net.duplex import Side
+from linkerd_tcp.net.tls import TlsEnd
 
 SWEEP_SECS: Final = 1.0
 """How often those that their endpoint has closed are looked for and replaced."""
@@ -16,7 +18,7 @@ SWEEP_SECS: Final = 1.0
 FIRST_BACKOFF_SECS: Final = 0.1
 MAX_BACKOFF_SECS: Final = 10.0
 
-Connected: TypeAlias = tuple[_socket.socket, Endpoint]
+Connected: TypeAlias = tuple[Side, Endpoint]
 
 _ESTABLISHED: Final = 1
 """tcpi_state, the first byte of TCP_INFO: what Linux calls TCP_ESTABLISHED."""
@@ -71,7 +73,7 @@ class Pool:
         while self._idle:
             self._drop(*self._idle.popleft())
 
-    def _drop(self, sock: _socket.socket, endpoint: Endpoint) -> None:
+    def _drop(self, sock: Side, endpoint: Endpoint) -> None:
         sock.close()
         self._release(endpoint)
 
@@ -93,18 +95,19 @@ class Pool:
             self._wake.wait(pause)
 
 
-def _is_usable(sock: _socket.socket, endpoint: Endpoint) -> bool:
+def _is_usable(sock: Side, endpoint: Endpoint) -> bool:
     """Still wanted, and not ended by the other side. Bytes that already wait are the client's, and stay."""
     return endpoint.wanted and endpoint.state is State.AVAILABLE and is_established(sock)
 
 
-def is_established(sock: _socket.socket) -> bool:
+def is_established(sock: Side) -> bool:
     """Whether neither side has ended the connection, however many bytes wait to be read."""
     try:
         if hasattr(_socket, "TCP_INFO"):
             return sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, 1)[0] == _ESTABLISHED
         # Elsewhere an end that hides behind unread bytes is not seen.
-        return bool(sock.recv(1, _socket.MSG_PEEK))
+        plain = sock.sock if isinstance(sock, TlsEnd) else sock
+        return bool(plain.recv(1, _socket.MSG_PEEK))
     except BlockingIOError:
         return True
     except OSError:

@@ -12,6 +12,7 @@ from greenlet import getcurrent
 
 from linkerd_tcp.errors import Cause, ConnectionFailed
 from linkerd_tcp.naming.addr import Address
+from linkerd_tcp.net.duplex import Side
 from linkerd_tcp.record import Record
 
 _EPHEMERAL_PORTS_FILE: Final = "/proc/sys/net/ipv4/ip_local_port_range"
@@ -32,9 +33,10 @@ class Target:
     `sockaddr` holds an IP literal, so that connect() never asks a resolver. `near` says that a connect
     normally ends within its own system call (loopback on Linux). `may_meet_itself` says that a connect could
     be given this very port as its own and so be connected to itself. `attempts` are the connects in progress.
+    `session` is what its connector keeps of the last one: what shortens the next TLS handshake.
     """
 
-    __slots__ = ("attempts", "family", "may_meet_itself", "near", "sockaddr", "text")
+    __slots__ = ("attempts", "family", "may_meet_itself", "near", "session", "sockaddr", "text")
 
     def __init__(self, address: Address) -> None:
         self.text = str(address)
@@ -46,6 +48,7 @@ class Target:
         low, high = ephemeral_ports()
         self.may_meet_itself = low <= address.port <= high
         self.attempts: set[Attempt] | None = None
+        self.session: Any = None
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -90,8 +93,8 @@ class _Interruption:
 class Connector(Protocol):
     """Opens connections. One is shared by all connections of a balancer and keeps nothing of any of them."""
 
-    def connect(self, target: Target, timeout_secs: float, record: Record | None = None) -> _socket.socket:
-        """A connected, non-blocking socket, which the caller closes.
+    def connect(self, target: Target, timeout_secs: float, record: Record | None = None) -> Side:
+        """A connected, non-blocking socket, or TLS over one, which the caller closes.
 
         `record` is of the client that it is for; None: for one yet to come. Parks the calling greenlet for at most
         `timeout_secs` (> 0). Raises ConnectFailed, or Abandoned after `target.abandon()`; whatever is raised, also

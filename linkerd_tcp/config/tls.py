@@ -1,6 +1,6 @@
 """TLS and the PROXY protocol, on servers, on clients and on admin."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -63,8 +63,6 @@ class ClientIdentity(Model):
 
 class ClientTls(Model):
     """TLS towards endpoints."""
-
-    built: ClassVar[bool] = False
 
     dns_name: Name | None = None
     """The name the endpoint's certificate must hold, sent as SNI; `{captures}` of the prefix may stand in it."""

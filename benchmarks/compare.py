@@ -1,4 +1,5 @@
-"""This proxy beside HAProxy (one thread) in the same run: cpu per request and per new connection, and a fixed rate.
+"""This proxy beside HAProxy (one thread) in the same run: cpu per request and per new connection, plain and where TLS
+ends at the proxy (ECDSA P-256), and a fixed rate.
 
 Everything runs on loopback: an nginx backend (one worker), the load generator, and one proxy under load at a time, in
 interleaved rounds, so that what disturbs the machine disturbs all of them. "cpu" is user and system time of the
@@ -8,7 +9,7 @@ and an HAProxy statistics page are read once a second.
 
     python benchmarks/compare.py [--rounds N] [--seconds S] [--rate-seconds S] [--json FILE]
 
-Needs nginx, haproxy, wrk and h2load on the machine. Prints a Markdown table.
+Needs nginx, haproxy, wrk, h2load, curl and openssl on the machine. Prints a Markdown table.
 """
 
 import argparse
@@ -39,6 +40,7 @@ TEMPLATES = HERE / "templates"
 CONNECTIONS = 50
 RATE_CONNECTIONS = 100
 RATE_PER_CONNECTION = 200
+BULK_MIB = 512
 START_SECS = 15.0
 OURS, HAPROXY, DIRECT = "linkerd-tcp", "haproxy", "direct"
 
@@ -49,6 +51,7 @@ class Target:
 
     name: str
     port: int
+    tls_port: int
     pid: int | None
     statistics_url: str | None
 
@@ -127,6 +130,15 @@ def filled(name: str, folder: Path, **values: object) -> Path:
     return path
 
 
+def make_identity(folder: Path) -> None:
+    """identity.pem: a key and its certificate in one file, as HAProxy wants them."""
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    subprocess.run([find("openssl"), *words.split(), *files], check=True, capture_output=True)
+    both = (folder / "key.pem").read_text() + (folder / "cert.pem").read_text()
+    (folder / "identity.pem").write_text(both)
+
+
 @contextmanager
 def targets(folder: Path) -> Iterator[dict[str, Target]]:
     """The backend, this proxy and HAProxy, all running."""
@@ -137,19 +149,22 @@ def targets(folder: Path) -> Iterator[dict[str, Target]]:
         conf = filled("nginx.conf", folder, port=backend, user=user)
         stack.enter_context(running([find("nginx"), "-p", str(folder), "-c", str(conf), "-e", "stderr"], folder, url))
 
-        port, admin = free_port(), free_port()
-        conf = filled("linkerd-tcp.yml", folder, port=port, admin=admin, backend=backend)
+        make_identity(folder)
+        (folder / "bulk").write_bytes(b"")
+        os.truncate(folder / "bulk", BULK_MIB << 20)
+        port, tls_port, admin = free_port(), free_port(), free_port()
+        conf = filled("linkerd-tcp.yml", folder, port=port, tls_port=tls_port, admin=admin, backend=backend)
         command = [sys.executable, "-m", "linkerd_tcp", str(conf)]
         ours = stack.enter_context(running(command, folder, f"http://127.0.0.1:{admin}/ready"))
 
-        h_port, h_admin = free_port(), free_port()
-        conf = filled("haproxy.cfg", folder, port=h_port, admin=h_admin, backend=backend)
+        h_port, h_tls_port, h_admin = free_port(), free_port(), free_port()
+        conf = filled("haproxy.cfg", folder, port=h_port, tls_port=h_tls_port, admin=h_admin, backend=backend)
         h_url = f"http://127.0.0.1:{h_admin}/stats;csv"
         theirs = stack.enter_context(running([find("haproxy"), "-db", "-f", str(conf)], folder, h_url))
         yield {
-            OURS: Target(OURS, port, ours.pid, f"http://127.0.0.1:{admin}/metrics"),
-            HAPROXY: Target(HAPROXY, h_port, theirs.pid, h_url),
-            DIRECT: Target(DIRECT, backend, None, None),
+            OURS: Target(OURS, port, tls_port, ours.pid, f"http://127.0.0.1:{admin}/metrics"),
+            HAPROXY: Target(HAPROXY, h_port, h_tls_port, theirs.pid, h_url),
+            DIRECT: Target(DIRECT, backend, 0, None, None),
         }
 
 
@@ -185,18 +200,44 @@ def cpu_secs(pid: int | None) -> float:
 
 def keep_alive(target: Target, seconds: int) -> Round:
     """As many requests as it takes over connections that stay open."""
-    return _wrk("keep-alive", target, seconds, [])
+    return _wrk("keep-alive", target, seconds, [], _plain(target))
 
 
 def new_connections(target: Target, seconds: int) -> Round:
     """A new connection for each request."""
-    return _wrk("new connection", target, seconds, ["-H", "Connection: close"])
+    return _wrk("new connection", target, seconds, ["-H", "Connection: close"], _plain(target))
 
 
-def _wrk(kind: str, target: Target, seconds: int, extra: list[str]) -> Round:
+def tls_keep_alive(target: Target, seconds: int) -> Round:
+    """Requests over TLS connections that stay open."""
+    return _wrk("TLS keep-alive", target, seconds, [], _secure(target))
+
+
+def tls_handshakes(target: Target, seconds: int) -> Round:
+    """A new TLS connection, with its whole handshake, for each request."""
+    return _wrk("TLS handshake", target, seconds, ["-H", "Connection: close"], _secure(target))
+
+
+def tls_bulk(target: Target, seconds: int) -> Round:
+    """One download of BULK_MIB over TLS; a "request" is a MiB."""
+    before, began = cpu_secs(target.pid), time.monotonic()
+    _load([find("curl"), "-sfk", "-o", os.devnull, f"{_secure(target)}bulk"], target, seconds + 60)
+    took, used = time.monotonic() - began, cpu_secs(target.pid) - before
+    return Round("TLS bulk (MiB)", target.name, BULK_MIB, 0, BULK_MIB / took, used / BULK_MIB * 1e6)
+
+
+def _plain(target: Target) -> str:
+    return f"http://127.0.0.1:{target.port}/"
+
+
+def _secure(target: Target) -> str:
+    return f"https://127.0.0.1:{target.tls_port}/"
+
+
+def _wrk(kind: str, target: Target, seconds: int, extra: list[str], url: str) -> Round:
     command = [find("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--latency", *extra]
     before = cpu_secs(target.pid)
-    said = _load([*command, f"http://127.0.0.1:{target.port}/"], target, seconds)
+    said = _load([*command, url], target, seconds)
     used = cpu_secs(target.pid) - before
     found = re.search(r"(\d+) requests in ([\d.]+)s", said)
     if found is None or int(found[1]) == 0:
@@ -281,7 +322,7 @@ def rate_row(each: Round) -> str:
 def table(rounds: list[Round], about: dict[str, str]) -> str:
     """The whole result as Markdown."""
     lines = [f"{name}: {value}  " for name, value in about.items()]
-    kinds = [kind for kind in ("keep-alive", "new connection") if any(each.kind == kind for each in rounds)]
+    kinds = [kind for kind in dict.fromkeys(each.kind for each in rounds) if kind != "20 000/s"]
     if kinds:
         head = [
             "load",
@@ -326,7 +367,13 @@ def surroundings() -> dict[str, str]:
 def measure(options: argparse.Namespace, found: dict[str, Target]) -> list[Round]:
     """Every round, interleaved; a warm-up of each comes first and is forgotten."""
     rounds: list[Round] = []
-    kinds: list[Callable[[Target, int], Round]] = [keep_alive, new_connections]
+    kinds: list[Callable[[Target, int], Round]] = [
+        keep_alive,
+        new_connections,
+        tls_keep_alive,
+        tls_handshakes,
+        tls_bulk,
+    ]
     for kind in kinds if options.rounds else ():
         for target in (found[OURS], found[HAPROXY]):
             kind(target, 1)

@@ -12,12 +12,13 @@ class SecureHalfDuplex(HalfDuplex):
     All that came in is decrypted before the callback returns, so what is held for a slow reader is at most one read.
     """
 
-    __slots__ = ("_ending", "_first", "_secure_sink", "_secure_source")
+    __slots__ = ("_buffer", "_ending", "_first", "_secure_sink", "_secure_source")
 
     def __init__(self, owner: Owner, loop: Any, source: End, sink: End, buffer: Buffer) -> None:
         super().__init__(owner, loop, source, sink, buffer)
         self._secure_source = source if isinstance(source, TlsEnd) else None
         self._secure_sink = sink if isinstance(sink, TlsEnd) else None
+        self._buffer = buffer
         self._ending = False
         """The source has ended, and the sink has not been told yet."""
 
@@ -42,7 +43,7 @@ class SecureHalfDuplex(HalfDuplex):
     def _readable(self) -> None:
         if self._secure_source is not None:
             try:
-                self._secure_source.fill()
+                self._secure_source.fill(self._buffer)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -52,8 +53,9 @@ class SecureHalfDuplex(HalfDuplex):
 
     def _move(self) -> None:
         """Pass on all that is here; hold what the sink does not take."""
-        held = bytearray()
-        moved = False
+        source = self._secure_source
+        held: bytearray | None = None
+        moved = 0
         while True:
             try:
                 size = self._recv_into(self._memory)
@@ -65,22 +67,25 @@ class SecureHalfDuplex(HalfDuplex):
             if not size:
                 self._ending = True
                 break
-            moved = True
-            self.bytes += size
+            moved += size
             try:
                 sent = 0 if held else self._send(self._view[:size])
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError as error:
+                self.bytes += moved
                 self._sink_failed(error)
                 return
-            held += self._view[sent:size]
-            if self._secure_source is None:
-                break  # one read for one wake-up, as ever
+            if sent < size:
+                held = held or bytearray()
+                held += self._view[sent:size]
+            if source is None or not source.more:
+                break  # a plain source has one read for one wake-up, as ever
         if moved:
+            self.bytes += moved
             self.last_at = self._now()
         if held or self._unflushed:
-            self._hold(memoryview(bytes(held)))
+            self._hold(memoryview(bytes(held or b"")))
         elif self._ending:
             self._end_of_input()
 

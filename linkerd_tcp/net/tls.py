@@ -12,10 +12,13 @@ from enum import StrEnum
 from time import monotonic
 from typing import Final, final
 
-from gevent.socket import wait_read, wait_write
+from gevent.socket import wait_write
 
-CHUNK_BYTES: Final = 65_536
-"""Ciphertext read from a socket in one go."""
+from linkerd_tcp.net.half_duplex import Buffer
+from linkerd_tcp.net.wait import ReadWaiter
+
+HANDSHAKE_BYTES: Final = 16_384
+"""Read in one go before the stream; then it is a shared buffer's size."""
 
 
 @final
@@ -113,26 +116,35 @@ class TlsEnd:
         Raises TimeoutError, ssl.SSLError (see `cause_of`; the peer has been sent the alert), or OSError when the
         connection breaks, ConnectionResetError also when it just ends.
         """
-        while True:
-            try:
-                self._object.do_handshake()
-            except ssl.SSLWantReadError:
-                self._flush_by(until)
-                self._fill_by(until)
-            except ssl.SSLError:
-                self._send_last_words()
-                raise
-            else:
-                self._flush_by(until)
-                return
+        waiter = ReadWaiter(self.fileno(), until)
+        try:
+            while True:
+                try:
+                    self._object.do_handshake()
+                except ssl.SSLWantReadError:
+                    self._flush_by(until)
+                    self._fill_when_readable(waiter)
+                except ssl.SSLError:
+                    self._send_last_words()
+                    raise
+                else:
+                    self._flush_by(until)
+                    return
+        finally:
+            waiter.close()
 
-    def fill(self) -> None:
+    def fill(self, buffer: Buffer) -> None:
         """Take in what the socket has, one read of it; BlockingIOError if nothing, OSError if it broke."""
-        data = self.sock.recv(CHUNK_BYTES)
-        if data:
-            self._incoming.write(data)
+        size = self.sock.recv_into(buffer.memory)
+        if size:
+            self._incoming.write(buffer.view[:size])
         else:
             self._incoming.write_eof()
+
+    @property
+    def more(self) -> bool:
+        """Whether something of what was filled in may still wait to be decrypted."""
+        return bool(self._incoming.pending or self._incoming.eof or self._object.pending())
 
     def recv_into(self, memory: bytearray) -> int:
         """Decrypted bytes of what was filled in; 0 at the end, whether or not the peer announced it.
@@ -153,8 +165,13 @@ class TlsEnd:
             self._flush()
         if data:
             self._object.write(data)
-            self._unsent = memoryview(self._outgoing.read())
-            self._try_flush()
+            out = self._outgoing.read()
+            try:
+                sent = self.sock.send(out)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            if sent < len(out):
+                self._unsent = memoryview(out)[sent:]
         return len(data)
 
     @property
@@ -214,12 +231,12 @@ class TlsEnd:
             except (BlockingIOError, InterruptedError):
                 wait_write(self.fileno(), timeout=_left(until), timeout_exc=TimeoutError("TLS handshake"))
 
-    def _fill_by(self, until: float) -> None:
+    def _fill_when_readable(self, waiter: ReadWaiter) -> None:
         while True:
             try:
-                data = self.sock.recv(CHUNK_BYTES)
+                data = self.sock.recv(HANDSHAKE_BYTES)
             except (BlockingIOError, InterruptedError):
-                wait_read(self.fileno(), timeout=_left(until), timeout_exc=TimeoutError("TLS handshake"))
+                waiter.wait()
                 continue
             if not data:
                 raise ConnectionResetError("the connection ended during the TLS handshake")

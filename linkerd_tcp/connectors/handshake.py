@@ -27,7 +27,7 @@ _WORDS: Final = {
     TlsCause.NO_SHARED_CIPHER: "it takes none of our ciphers, groups and signatures, or wants a client certificate",
     TlsCause.PLAINTEXT: "what it answered is not TLS: is it a port for plain text?",
     TlsCause.NO_CERTIFICATE: "it wants a client certificate (clientAuth)",
-    TlsCause.OTHER: "it failed",
+    TlsCause.OTHER: "the handshake failed",
 }
 """Of what the endpoint says; what is wrong with its own certificate is told from the certificate."""
 

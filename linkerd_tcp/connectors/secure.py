@@ -6,7 +6,7 @@ import ssl
 from _socket import socket as Socket
 from ipaddress import ip_address
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from linkerd_tcp.config.tls import ClientTls
 from linkerd_tcp.connectors.connector import ConnectFailed, Target
@@ -19,6 +19,12 @@ from linkerd_tcp.net.pem import KeyFileError
 from linkerd_tcp.net.throttle import Throttle
 from linkerd_tcp.net.tls import TlsEnd
 from linkerd_tcp.record import Record
+
+KEEP_SECS: Final = 60.0
+"""How long a session is used that the endpoint resumes."""
+
+ASK_SECS: Final = 1.0
+"""How long one is kept that it did not resume."""
 
 MAX_NAME_CHARS: Final = 253
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
@@ -76,6 +82,14 @@ class SecureConnector:
         raise ConnectFailed(Cause.TLS, f"{target.text}: TLS: {problem}", blames_endpoint=False, elsewhere=False)
 
 
+class Saved(NamedTuple):
+    """A session, of which context, and when it was taken (time.monotonic)."""
+
+    context: ssl.SSLContext
+    session: ssl.SSLSession | None
+    at: float
+
+
 class EndpointTls(TlsEnd):
     """The near end of TLS to an endpoint; its last session is kept with the endpoint, for the next handshake.
 
@@ -89,15 +103,20 @@ class EndpointTls(TlsEnd):
         super().__init__(sock, context, server_side=False, server_name=name)
         self._context = context
         self._target = target
-        saved = target.session
+        saved: Saved | None = target.session
         # One of another context was verified by other authorities, before the files changed.
-        if saved is not None and saved[0] is context:
-            self.tls.session = saved[1]
+        if saved is not None and saved.session is not None and saved.context is context:
+            self.tls.session = saved.session
 
     def close(self) -> None:
-        session = self.tls.session
-        if session is not None and (session.has_ticket or session.id):
-            self._target.session = (self._context, session)
+        saved: Saved | None = self._target.session
+        now = monotonic()
+        # Taking one copies it, 0.1 ms: not for each connection, also where an endpoint never resumes any.
+        keep_secs = KEEP_SECS if self.tls.session_reused else ASK_SECS
+        if saved is None or saved.context is not self._context or now - saved.at >= keep_secs:
+            session = self.tls.session
+            usable = session is not None and (session.has_ticket or session.id)
+            self._target.session = Saved(self._context, session if usable else None, now)
         super().close()
 
 

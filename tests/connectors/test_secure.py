@@ -13,15 +13,19 @@ import gevent
 import pytest
 
 from linkerd_tcp.config.client import ClientSettings
+from linkerd_tcp.config.load import parse_config
 from linkerd_tcp.config.tls import ClientIdentity, ClientTls, ProxyHeader
-from linkerd_tcp.connectors import check_client_tls, connector_for, credentials
+from linkerd_tcp.connectors import check_client_tls, client_problems_of, connector_for, credentials, secure
 from linkerd_tcp.connectors.connector import Abandoned, ConnectFailed, Target
 from linkerd_tcp.connectors.handshake import TlsFailed
 from linkerd_tcp.connectors.secure import SecureConnector, server_name
 from linkerd_tcp.envelope import Envelope
 from linkerd_tcp.errors import Cause
+from linkerd_tcp.net.duplex import Duplex, Limits
+from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.tls import TlsCause, TlsEnd
 from linkerd_tcp.record import Record
+from tests.sockets import tcp_pair
 
 from .authority import DAY, Authority, self_signed
 from .listeners import Backend, Silent, eventually
@@ -53,21 +57,21 @@ def client(pki: Pki, name: str | None = NAME, **tls: Any) -> Any:
 
 
 def converse(end: TlsEnd, data: bytes = b"hello") -> bytes:
-    """What an echoing endpoint answers; reads what TLS sends of itself, too."""
-    end.send(memoryview(data))
-    got, memory = b"", bytearray(65536)
-    until = time.monotonic() + 5
-    while len(got) < len(data):
-        assert time.monotonic() < until
-        gevent.socket.wait_read(end.fileno(), timeout=5)
-        end.fill()
-        while True:
-            try:
-                count = end.recv_into(memory)
-            except BlockingIOError:
-                break
-            assert count, "the endpoint ended the connection"
-            got += memory[:count]
+    """What an endpoint answers, as many bytes; `end` is still open afterwards."""
+    client, near = tcp_pair()
+    stream = Duplex(near, end, Buffer(65536), Limits())
+    running = gevent.spawn(stream.run)
+    try:
+        client.settimeout(5)
+        client.sendall(data)
+        got = b""
+        while len(got) < len(data) and (more := client.recv(65536)):
+            got += more
+    finally:
+        stream.abort(Cause.OTHER)
+        running.get(timeout=5)
+        client.close()
+        near.close()
     return got
 
 
@@ -197,6 +201,23 @@ def test_a_session_that_the_endpoint_has_forgotten_is_a_full_handshake(opened: O
     end = opened(connector.connect(target, 1.0))
     assert converse(end) == b"hello"
     assert not end.tls.session_reused
+
+
+def test_a_session_that_is_not_resumed_is_soon_replaced(
+    opened: Opened, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secure, "ASK_SECS", 0.0)
+    server = opened(TlsServer(server_context(pki.web)))
+    connector, target = client(pki), Target(server.address)
+    reused = []
+    for change in (False, True, False):
+        if change:
+            server.context = server_context(pki.web)
+        end = connector.connect(target, 1.0)
+        converse(end)
+        reused.append(end.tls.session_reused)
+        end.close()
+    assert reused == [False, False, True]
 
 
 def test_a_session_is_not_used_once_other_authorities_are_trusted(
@@ -512,6 +533,26 @@ def test_what_a_check_finds(pki: Pki, tmp_path: Path) -> None:
     assert "is no server name" in found[1][0]
     assert "does not match" in found[2][0]
     assert found[3][0].startswith("alpnProtocols: ")
+
+
+def test_a_check_of_a_file_says_where_in_it_the_problem_is(pki: Pki, tmp_path: Path) -> None:
+    text = f"""\
+routers:
+- label: global
+  servers: [{{port: 0, dstName: /svc/web}}]
+  client: {{tls: {{dnsName: {NAME}, trustCerts: [{pki.web.parent}/none.pem]}}}}
+- label: static
+  servers: [{{port: 0, dstName: /svc/web}}]
+  client:
+    kind: io.l5d.static
+    configs:
+    - {{prefix: /svc, tls: {{dnsName: {NAME}, trustCerts: [{pki.authority.pem}]}}}}
+    - {{prefix: /svc/a, tls: {{dnsName: {NAME}, trustCerts: [{__file__}]}}}}
+"""
+    found = client_problems_of(parse_config(text.encode(), "proxy.yml", tmp_path))
+    assert len(found) == 2
+    assert re.match(r"proxy\.yml:4:\d+: routers\[0\]\.client\.tls: .*none\.pem: No such file", found[0])
+    assert re.match(r"proxy\.yml:11:\d+: routers\[1\]\.client\.configs\[1\]\.tls: .*no BEGIN line of PEM", found[1])
 
 
 def test_plain_settings_have_nothing_of_tls() -> None:

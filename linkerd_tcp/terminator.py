@@ -14,6 +14,7 @@ from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.tls import ServerTls
 from linkerd_tcp.envelope import PeerCertificate
 from linkerd_tcp.errors import Cause, ConfigError, ConnectionFailed
+from linkerd_tcp.net.certs import read_certs
 from linkerd_tcp.net.keys import Identity, load_identity, load_into
 from linkerd_tcp.net.pem import KeyFileError
 from linkerd_tcp.net.tls import TlsCause, TlsEnd, cause_of
@@ -59,7 +60,7 @@ class Terminator:
     def __init__(self, config: ServerTls) -> None:
         self.config = config
         self._configs = {**({} if config.default_identity is None else {DEFAULT: config.default_identity})}
-        self._configs |= dict(config.identities)
+        self._configs |= {name.lower().removesuffix("."): each for name, each in config.identities.items()}
         self._seen = self._stamps()
         self.identities: dict[str, Identity] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
@@ -113,13 +114,22 @@ class Terminator:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = _VERSIONS[config.min_version]
         if config.ciphers:
-            context.set_ciphers(":".join(config.ciphers))
+            ciphers = ":".join(config.ciphers)
+            try:
+                context.set_ciphers(ciphers)
+            except (ValueError, ssl.SSLError):  # whose words name nothing
+                raise KeyFileError(f"ciphers: this system's OpenSSL has none of {ciphers} for TLS 1.2") from None
         if config.alpn_protocols:
-            context.set_alpn_protocols(list(config.alpn_protocols))
+            try:
+                context.set_alpn_protocols(list(config.alpn_protocols))
+            except (ValueError, ssl.SSLError) as error:
+                raise KeyFileError(f"alpnProtocols: {error}") from None
         if config.client_auth is not None:
             context.verify_mode = _MODES[config.client_auth.mode]
-            for file in config.client_auth.trust_certs:
-                context.load_verify_locations(str(file))
+            if files := [str(file) for file in config.client_auth.trust_certs]:
+                # Not by `ssl`, which names no file.
+                trusted = b"".join(cert.pem for cert in read_certs(files, []))
+                context.load_verify_locations(cadata=trusted.decode("ascii"))
         if identity is not None:
             load_into(context, identity)
         return context

@@ -102,11 +102,12 @@ def ended(rig: Rig) -> Record:
         ("WWW.Example.com", "www.example.com"),
         ("mail.example.com", "*.example.com"),
         ("a.b.example.com", "default.example"),
+        ("Shouted.Example.ORG", "www.example.com"),
     ],
 )
 def test_the_most_specific_identity_is_shown(make: Make, ca: Authority, asked: str | None, shown: str) -> None:
     names = {"www.example.com": identity(ca, "www.example.com"), "*.example.com": identity(ca, "any.example.com")}
-    rig = make(identities=names)
+    rig = make(identities={**names, "SHOUTED.example.org.": identity(ca, "www.example.com")})
     client = Client(rig, trusting(ca), asked)
     client.handshake()
     assert client.server == shown
@@ -236,6 +237,22 @@ def test_files_that_cannot_be_used_are_refused_by_name(ca: Authority, tmp_path: 
     config = ServerTls.model_validate({"defaultIdentity": mixed}, context={"folder": tmp_path})
     with pytest.raises(ConfigError, match=r"www.example.com.key"):
         Terminator(config)
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ({"clientAuth": {"mode": "required", "trustCerts": ["default.example.key"]}}, "default.example.key: no certi"),
+        ({"ciphers": ["NO-SUCH-CIPHER"]}, "ciphers: this system's OpenSSL has none of NO-SUCH-CIPHER"),
+        ({"alpnProtocols": ["h\u00e9"]}, "alpnProtocols: "),
+    ],
+)
+def test_what_openssl_would_refuse_without_a_name_is_named(ca: Authority, said: dict[str, object], named: str) -> None:
+    whole = {"defaultIdentity": identity(ca, "default.example"), **said}
+    config = ServerTls.model_validate(whole, context={"folder": ca.folder})
+    with pytest.raises(ConfigError) as refused:
+        Terminator(config)
+    assert named in str(refused.value)
 
 
 def test_nothing_runs_on_after_it_is_closed(ca: Authority, no_leaks: None) -> None:

@@ -1,0 +1,82 @@
+"""What the pages show is true: links lead somewhere, commands run, files pass their check, answers are as printed."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.programs import program
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [path for folder in (".", "docs", "contrib") for path in sorted((ROOT / folder).glob("*.md"))]
+FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: str, kind: str) -> list[str]:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return [body for found, body in FENCED.findall(text) if found == kind]
+
+
+def prose(path: Path) -> str:
+    return FENCED.sub("", path.read_text(encoding="utf-8"))
+
+
+def anchors(path: Path) -> set[str]:
+    """Of each heading, as forges make them."""
+    headings = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", each) for each in re.findall(r"^#+ (.*)$", prose(path), re.M))
+    return {re.sub(r"[^\w\- ]", "", each.strip().lower()).replace(" ", "-") for each in headings}
+
+
+def check(file: Path) -> tuple[int, str]:
+    """Exit status of `--check`, run beside the file, and all that it says."""
+    command = [sys.executable, "-m", "linkerd_tcp", "--check", file.name]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=file.parent, env=environment, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if link.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(link)
+    assert dead == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+    assert [path.name for path in (ROOT / "docs").glob("*.md") if f"({path.name})" not in index] == ["README.md"]
+
+
+def test_the_keys_of_the_tls_page_are_made_by_its_commands_and_load(tmp_path: Path) -> None:
+    program("openssl")
+    (commands,) = blocks("tls.md", "sh")
+    subprocess.run(["sh", "-ec", commands], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    config = tmp_path / "tls.yml"
+    config.write_text(blocks("tls.md", "yaml")[0])
+    assert check(config) == (0, "ok\n")
+
+
+def test_what_is_not_built_is_said_as_the_page_shows_it(tmp_path: Path) -> None:
+    (config,) = [block for block in blocks("configuration.md", "yaml") if block.startswith("workers: 4")]
+    (answer,) = [block for block in blocks("configuration.md", "console") if "--check later.yml" in block]
+    for name in ("key.pem", "cert.pem", "my.dtab"):
+        (tmp_path / name).touch()
+    (tmp_path / "later.yml").write_text(config)
+    status, said = check(tmp_path / "later.yml")
+    assert (status, f"$ linkerd-tcp --check later.yml\n{said}") == (2, answer)
+
+
+def test_the_heart_of_the_kubernetes_configuration_passes_its_check(tmp_path: Path) -> None:
+    (tmp_path / "disco").mkdir()
+    config = tmp_path / "sni.yml"
+    config.write_text(blocks("kubernetes-sni.md", "yaml")[0].replace("rootDir: /disco", "rootDir: disco"))
+    assert check(config) == (0, "ok\n")

@@ -113,6 +113,7 @@ class Terminator:
         config = self.config
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = _VERSIONS[config.min_version]
+        context.num_tickets = 1  # OpenSSL makes two, at a tenth of a handshake each
         if config.ciphers:
             ciphers = ":".join(config.ciphers)
             try:
@@ -141,7 +142,8 @@ class Terminator:
         context = self._contexts.get(name or "") or self._contexts.get(_wildcard(name)) or self._contexts.get(DEFAULT)
         if context is None:
             return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
-        tls.context = context
+        if context is not self._base:
+            tls.context = context  # copies all of an identity, so not without need
         return None
 
     def _watch(self) -> None:

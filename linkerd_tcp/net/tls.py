@@ -122,7 +122,8 @@ class TlsEnd:
                 try:
                     self._object.do_handshake()
                 except ssl.SSLWantReadError:
-                    self._flush_by(until)
+                    if self._flush_by(until):
+                        waiter.wait()  # the answer to what was just sent cannot be here yet
                     self._fill_when_readable(waiter)
                 except ssl.SSLError:
                     self._send_last_words()
@@ -223,13 +224,17 @@ class TlsEnd:
         except (BlockingIOError, InterruptedError):
             return
 
-    def _flush_by(self, until: float) -> None:
+    def _flush_by(self, until: float) -> bool:
+        """Whether there was anything."""
         self._unsent = memoryview(bytes(self._unsent) + self._outgoing.read())
+        if not self._unsent:
+            return False
         while self._unsent:
             try:
                 self._flush()
             except (BlockingIOError, InterruptedError):
                 wait_write(self.fileno(), timeout=_left(until), timeout_exc=TimeoutError("TLS handshake"))
+        return True
 
     def _fill_when_readable(self, waiter: ReadWaiter) -> None:
         while True:

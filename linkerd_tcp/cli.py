@@ -20,6 +20,7 @@ from linkerd_tcp.backends import ExampleBackends, parse_range
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import load_config, missing_files, not_built, warnings
 from linkerd_tcp.config.schema import json_schema
+from linkerd_tcp.connectors import client_problems_of
 from linkerd_tcp.errors import ConfigError, DtabError, LinkerdTcpError, StartError
 from linkerd_tcp.explain import check_namers, explain
 from linkerd_tcp.logs import configure
@@ -104,7 +105,7 @@ def _spare_the_collector() -> None:
 def _load(path: str) -> AppConfig:
     """A configuration that can be run; ConfigError with everything that is wrong, not there or not built yet."""
     config = load_config(path)
-    problems = missing_files(config) + not_built(config) or problems_of(config)
+    problems = missing_files(config) + not_built(config) or problems_of(config) + client_problems_of(config)
     if problems:
         raise ConfigError(problems)
     return config

@@ -140,6 +140,21 @@ def test_check_says_what_is_probably_a_mistake_and_what_is_not_there(
     assert "accessLog.path: its folder is not there: " in capsys.readouterr().err
 
 
+def test_keys_and_certificates_that_cannot_be_used_are_found_with_their_place(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = FilePath(file)
+    (path.parent / "broken.pem").write_text("nothing of use\n")
+    identity = "{defaultIdentity: {privateKey: broken.pem, certs: [broken.pem]}}"
+    client = "  client: {tls: {dnsName: web.example, trustCerts: [broken.pem]}}\n"
+    path.write_text(GOOD.replace("dstName: /svc/web", f"dstName: /svc/web, tls: {identity}") + client)
+    assert run(["--check", file]) == WRONG
+    lines = capsys.readouterr().err.splitlines()
+    assert any(line.startswith(f"{path}:9:") and "routers[0].servers[0].tls" in line for line in lines)
+    assert any(line.startswith(f"{path}:10:") and "routers[0].client" in line for line in lines)
+    assert all("broken.pem" in line for line in lines)
+
+
 def test_what_is_not_built_yet_is_named(tmp_path: FilePath, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "l5d.yml"
     path.write_text(

@@ -212,5 +212,7 @@ def _der(data: bytes) -> tuple[str, str]:
 
 def _command(command: str, path: str) -> str:
     stem, suffix = os.path.splitext(path)
-    out = f"{stem}.new.pem" if suffix == ".pem" else f"{stem}.pem"
+    out = f"{stem}.pem"
+    if suffix == ".pem" or os.path.exists(out):  # beside www.der there may be the certificate, www.pem
+        out = f"{stem}.new.pem"
     return f"{command} -in {shlex.quote(path)} -out {shlex.quote(out)}"

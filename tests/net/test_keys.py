@@ -515,8 +515,8 @@ def test_a_file_without_pem_is_named_for_what_it_is(cert, content, message):
     cert.write(key_der=content)
     text = message.replace("{}.pem", "key.pem").replace("{}", "key.der")
     assert cert.refused("key.der") == f"key.der: {text}: expected a private key ({EXPECTED}) in PEM"
-    cert.write(key_pem=LEAF.key_as())
-    assert cert.refused("key.pem", "key.der") == f"key.der: {text}: expected a certificate (CERTIFICATE) in PEM"
+    cert.write(leaf_pem=LEAF.key_as())
+    assert cert.refused("leaf.pem", "key.der") == f"key.der: {text}: expected a certificate (CERTIFICATE) in PEM"
 
 
 def test_the_command_for_der_runs_as_it_is_printed(folder):
@@ -529,6 +529,13 @@ def test_the_command_for_der_runs_as_it_is_printed(folder):
     command = str(caught.value).split("(")[1].split(" converts")[0]
     subprocess.run(command, shell=True, check=True, timeout=10)
     assert folder.load("my key.new.pem").subject == "CN=leaf.example"
+
+
+def test_the_command_that_converts_writes_over_no_file(folder):
+    folder.write(www_pem=LEAF.pem() + MIDDLE.pem())
+    (folder.path / "www.der").write_bytes(LEAF.key_as(encoding=Encoding.DER))
+    with pytest.raises(KeyFileError, match=r"-out \S+/www\.new\.pem converts it"):
+        folder.load("www.der", "www.pem")
 
 
 def test_an_encrypted_key_wants_its_password(cert):

@@ -122,6 +122,19 @@ def test_curl_says_itself_who_it_is(tmp_path: Path) -> None:
             assert the_line_of(proxy, source)["proxyHeader"] == {"version": 1, "command": "proxy"}
 
 
+def test_the_header_stands_before_tls_that_ends_here(tmp_path: Path) -> None:
+    ca = Authority(tmp_path / "ca")
+    key, cert = ca.sign("www.example.com")
+    server = {
+        "proxyProtocol": {"trusted": [f"{CLIENT}/32"]},
+        "tls": {"defaultIdentity": {"privateKey": str(key), "certs": [str(cert)]}},
+    }
+    with nginx(tmp_path) as [port], Proxy(tmp_path, config([f"127.0.0.1:{port}"], server=server)) as proxy:
+        got, source = get("https://www.example.com/", *at(proxy.port(), ca.cert), "--haproxy-protocol")
+        assert got == "nginx"
+        assert the_line_of(proxy, source)["proxyHeader"] == {"version": 1, "command": "proxy"}
+
+
 def test_haproxys_checks_keep_their_own_address(tmp_path: Path) -> None:
     front = free_port()
     with (

@@ -1,9 +1,11 @@
 """TLS passes through and its server name decides: nginx and redis-server end it, curl and redis-cli ask."""
 
 import contextlib
+import os
 import socket
 import ssl
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -164,6 +166,33 @@ def test_a_hello_that_drips_in_is_joined_and_costs_its_endpoint_nothing_until_it
             endpoint, _ = listener.accept()
             with endpoint, endpoint.makefile("rb") as stream:
                 assert stream.read(len(whole)) == whole
+
+
+def test_hellos_that_stop_in_the_middle_cost_no_time_of_the_processor_and_end_at_the_limit(tmp_path: Path) -> None:
+    server = {"port": 0, "identifier": SNI, "detectTimeoutMs": 1500}
+    first = hello(NAMES[0])[:100]
+    with contextlib.ExitStack() as stack:
+        proxy = stack.enter_context(Proxy(tmp_path, config(servers=[server])))
+        halves = [stack.enter_context(socket.create_connection(proxy.address, timeout=10)) for _ in range(200)]
+        for half in halves:
+            half.sendall(first)
+        until("they are all accepted", lambda: proxy.metric("l5d_srv_active") == 200)
+        before = cpu_secs(proxy.pid)
+        for half in halves[:100]:  # with FIN below the mark that the kernel wakes at
+            half.shutdown(socket.SHUT_WR)
+        lines = proxy.closed(200)
+        # 1.5 s in which a loop that spins would take all of it; 200 ends and the looks at the access log are in it.
+        assert cpu_secs(proxy.pid) - before < 0.5
+        assert {line["cause"] for line in lines} == {"identify"}
+        told = Counter("before it ended" in line["detail"] for line in lines)
+        assert told == {True: 100, False: 100}, lines[0]
+        assert max(line["ageSecs"] for line in lines) < 5
+
+
+def cpu_secs(pid: int) -> float:
+    """What the process has taken of processors."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def proxy_has_connected(listener: socket.socket) -> bool:

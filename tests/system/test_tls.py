@@ -1,20 +1,23 @@
 """TLS ends at the proxy: openssl, curl and sslscan in front of it, nginx behind it."""
 
+import random
 import re
 import socket
 import ssl
 import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 
 from tests.programs import program
 from tests.system.harness import Proxy, config, free_port, run, static, until
-from tests.system.peers import Backend
+from tests.system.peers import Backend, visit
 from tests.system.servers import nginx
 from tests.system.tls_tools import Handshake, at, curl, identity, nginx_with, openssl
 from tests.tls_files import Authority
@@ -261,6 +264,77 @@ def test_curl_speaks_http_2_and_1_through_alpn_each_to_its_endpoint(tmp_path: Pa
         assert {line["path"] for line in proxy.closed(2)} == {"/svc/h2", "/svc/http-1.1"}
 
 
+# Streams
+
+
+def test_h2load_and_wrk_lose_no_request_over_tls(tmp_path: Path, ca: Authority) -> None:
+    h2load, wrk = program("h2load"), program("wrk")
+    with (
+        nginx(tmp_path) as [port],
+        Proxy(tmp_path, conf(ca, [f"127.0.0.1:{port}"], alpnProtocols=["http/1.1"])) as proxy,
+    ):
+        url = f"https://127.0.0.1:{proxy.port()}/"
+        kept = subprocess.run(
+            [h2load, "--h1", "-c", "20", "-n", "5000", url], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+        assert "5000 succeeded, 0 failed, 0 errored, 0 timeout" in kept, kept
+        fresh = subprocess.run(
+            [wrk, "-t1", "-c10", "-d1", "-H", "Connection: close", url],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        assert "Socket errors" not in fresh, fresh
+        done = re.search(r"(\d+) requests in", fresh)
+        assert done, fresh
+        assert int(done[1]) > 100, fresh
+        assert proxy.metric("l5d_srv_tls_failures_total") == 0
+        # wrk looks whether anybody listens, and leaves in the middle when its time is up.
+        causes = Counter(line["cause"] for line in proxy.closed(20 + int(done[1])))
+        assert set(causes) <= {"client_closed", "endpoint_closed", "reset"}, causes
+        assert causes["reset"] <= 11, causes
+
+
+def test_a_large_upload_arrives_whole_and_the_answer_after_it(tmp_path: Path, ca: Authority) -> None:
+    content = random.Random(5).randbytes(30_000_000)
+    (tmp_path / "content").write_bytes(content)
+    with nginx(tmp_path) as [port], Proxy(tmp_path, conf(ca, [f"127.0.0.1:{port}"])) as proxy:
+        options = [*at(proxy.port(), ca.cert), "-w", "%{http_code}"]
+        done = curl(*options, "-T", tmp_path / "content", "https://default.example/content")
+        assert (done.returncode, done.stdout) == (0, "201"), done.stderr
+        assert (tmp_path / "nginx" / "files" / "content").read_bytes() == content
+        assert len(content) < proxy.closed(1)[0]["rxBytes"] < len(content) + 1000
+
+
+@pytest.mark.parametrize("flag", ["-tls1_2", "-tls1_3"])
+def test_an_answer_that_ends_with_the_endpoints_fin_is_whole_and_ends_as_tls_should(
+    tmp_path: Path, ca: Authority, flag: str
+) -> None:
+    answer = b"answer\n" * 200_000
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(20)
+
+        def serve() -> None:
+            sock, _ = listener.accept()
+            with sock:
+                assert sock.recv(100) == b"hello\n"
+                sock.sendall(answer)
+
+        with Proxy(tmp_path, conf(ca, [f"127.0.0.1:{listener.getsockname()[1]}"])) as proxy:
+            serving = gevent.spawn(serve)
+            # -quiet: it goes on reading when it has nothing more to say.
+            at_proxy = ["-connect", f"127.0.0.1:{proxy.port()}", "-CAfile", str(ca.cert)]
+            command = [program("openssl"), "s_client", "-quiet", flag, *at_proxy]
+            done = subprocess.run(command, input=b"hello\n", capture_output=True, check=False, timeout=20)
+            serving.get(timeout=10)
+            assert done.stdout == answer
+            # OpenSSL 3 says so of a stream that is not ended by close_notify: it might have been cut off.
+            assert b"unexpected eof" not in done.stderr, done.stderr
+            assert done.returncode == 0
+            assert proxy.closed(1)[0]["cause"] == "endpoint_closed"
+
+
 # Who is calling
 
 
@@ -393,6 +467,55 @@ def test_connections_outlive_the_renewal_of_the_certificate(tmp_path: Path, ca: 
             until("renewed", lambda: Handshake(proxy.port()).common_name == "second.example")
             held.sendall(b"after\n")
             assert held.recv(100) == b"b after\n"
+
+
+def test_a_reload_adds_identities_and_a_wrong_one_changes_nothing(tmp_path: Path, ca: Authority) -> None:
+    with Backend("b") as backend:
+        made = conf(ca, [backend.address])
+        [server] = made["routers"][0]["servers"]
+        server["port"] = free_port()
+        with Proxy(tmp_path, made) as proxy:
+
+            def shown() -> str:
+                return Handshake(proxy.port(), "-servername", "www.example.com").common_name
+
+            assert shown() == "default.example"
+            server["tls"] = tls(ca, "www.example.com")
+            proxy.write(made)
+            status, said = proxy.post("/reload")
+            assert status == 200, said
+            assert shown() == "www.example.com"
+            (tmp_path / "wrong.key").write_text("nothing\n")
+            server["tls"]["defaultIdentity"]["privateKey"] = "wrong.key"
+            proxy.write(made)
+            status, said = proxy.post("/reload")
+            assert status == 422
+            assert re.search(r"config\.yml:\d+:\d+: routers\[0\]\.servers\[0\]\.tls\b.*wrong\.key", said), said
+            assert shown() == "www.example.com"
+            del server["tls"]
+            proxy.write(made)
+            status, said = proxy.post("/reload")
+            assert status == 200, said
+            assert visit(proxy.address) == {"b": 1}
+
+
+def test_a_certificate_is_renewed_as_a_kubernetes_secret_is(tmp_path: Path, ca: Authority) -> None:
+    folder = tmp_path / "secret"
+    folder.mkdir()
+    for number, name in enumerate(("first.example", "second.example")):
+        (folder / f"..{number}").mkdir()
+        _install(ca.sign(name), folder / f"..{number}" / "tls.key", folder / f"..{number}" / "tls.crt")
+    (folder / "..data").symlink_to("..0")
+    for name in ("tls.key", "tls.crt"):
+        (folder / name).symlink_to(f"..data/{name}")
+    server = {"tls": {"defaultIdentity": identity(folder / "tls.key", folder / "tls.crt")}}
+    with Backend("b") as backend, Proxy(tmp_path, config([backend.address], server=server)) as proxy:
+        assert Handshake(proxy.port()).common_name == "first.example"
+        (folder / "..fresh").symlink_to("..1")
+        (folder / "..fresh").replace(folder / "..data")
+        until("the renewed one is shown", lambda: Handshake(proxy.port()).common_name == "second.example", 1.5)
+        # Both files changed in one step: at no time did they not match.
+        assert "not used" not in proxy.log
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from linkerd_tcp.net.tls import TlsCause, TlsEnd, cause_of
 from linkerd_tcp.wire.client_hello import read_server_name
 from linkerd_tcp.wire.parsing import WireError
 
-DEFAULT: Final = "default"
-"""The default identity's name in metrics and messages."""
+DEFAULT: Final = "*"
+"""The default identity's name in metrics and messages; no server name is like it."""
 
 WATCH_SECS: Final = 0.5
 """How often the files are looked at: a renewed certificate serves within a second."""
@@ -59,7 +59,7 @@ class Terminator:
 
     def __init__(self, config: ServerTls) -> None:
         self.config = config
-        self._configs = {**({} if config.default_identity is None else {DEFAULT: config.default_identity})}
+        self._configs = {} if config.default_identity is None else {DEFAULT: config.default_identity}
         self._configs |= {name.lower().removesuffix("."): each for name, each in config.identities.items()}
         self._seen = self._stamps()
         self.identities: dict[str, Identity] = {}

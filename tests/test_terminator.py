@@ -261,3 +261,13 @@ def test_nothing_runs_on_after_it_is_closed(ca: Authority, no_leaks: None) -> No
     )
     Terminator(config).close()
     gevent.sleep(0)
+
+
+def test_an_identity_called_default_is_one_name_like_another(make: Make, ca: Authority) -> None:
+    rig = make(identities={"default": identity(ca, "www.example.com")})
+    for asked, shown in (("default", "www.example.com"), ("other.example", "default.example")):
+        client = Client(rig, trusting(ca), asked)
+        client.handshake()
+        assert client.server == shown
+        client.close()
+    eventually(lambda: not rig.book.open)

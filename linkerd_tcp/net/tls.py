@@ -244,7 +244,7 @@ class TlsEnd:
                 waiter.wait()
                 continue
             if not data:
-                raise ConnectionResetError("the connection ended during the TLS handshake")
+                raise ConnectionResetError("the connection ended")
             self._incoming.write(data)
             return
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.programs import program
 from tests.system.harness import Proxy, config, free_port, run, static, until
 from tests.system.peers import Backend, Client
-from tests.system.servers import nginx, running
-from tests.system.tls_tools import at, curl, nginx_with
+from tests.system.servers import nginx
+from tests.system.tls_tools import at, curl, haproxy, nginx_with
 from tests.tls_files import Authority
 
 CLIENT = "127.0.0.5"
@@ -21,26 +20,6 @@ CLIENT = "127.0.0.5"
 REFUSED = (52, 55, 56)
 """curl's words for a connection that is closed or reset before its answer, which of them is a race."""
 TRUSTED = {"trusted": ["127.0.0.1/32"]}
-
-HAPROXY = """\
-defaults
-  mode {mode}
-  timeout connect 5s
-  timeout client 10s
-  timeout server 10s
-{body}
-"""
-
-
-@contextmanager
-def haproxy(folder: Path, body: str, port: int, mode: str = "tcp") -> Iterator[None]:
-    """HAProxy with these sections, listening on `port`."""
-    prefix = folder / f"haproxy-{port}"
-    prefix.mkdir()
-    file = prefix / "haproxy.cfg"
-    file.write_text(HAPROXY.format(mode=mode, body=body))
-    with running([program("haproxy"), "-db", "-f", file], prefix, port):
-        yield
 
 
 def get(url: str, *options: object) -> tuple[str, str]:
@@ -133,6 +112,24 @@ def test_the_header_stands_before_tls_that_ends_here(tmp_path: Path) -> None:
         got, source = get("https://www.example.com/", *at(proxy.port(), ca.cert), "--haproxy-protocol")
         assert got == "nginx"
         assert the_line_of(proxy, source)["proxyHeader"] == {"version": 1, "command": "proxy"}
+
+
+@pytest.mark.parametrize(("option", "version"), [("send-proxy", 1), ("send-proxy-v2", 2)])
+def test_a_client_of_haproxys_unix_socket_has_the_connections_own_address(
+    tmp_path: Path, option: str, version: int
+) -> None:
+    front = free_port()
+    with nginx(tmp_path) as [port]:
+        conf = config([f"127.0.0.1:{port}"], server={"proxyProtocol": TRUSTED})
+        with Proxy(tmp_path, conf) as proxy:
+            # The port only tells that it listens, and says nothing to us.
+            binds = f"listen front\n  bind unix@{tmp_path}/sock\n  server us 127.0.0.1:{proxy.port()} {option}\n"
+            with haproxy(tmp_path, f"{binds}listen port\n  bind 127.0.0.1:{front}\n  server us 127.0.0.1:1\n", front):
+                done = curl("--unix-socket", tmp_path / "sock", "http://any/")
+            assert (done.returncode, done.stdout) == (0, "nginx\n"), done.stderr
+            [line] = proxy.closed(1)
+            assert line["source"].startswith("127.0.0.1:"), line
+            assert line["proxyHeader"]["version"] == version
 
 
 def test_haproxys_checks_keep_their_own_address(tmp_path: Path) -> None:

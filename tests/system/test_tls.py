@@ -19,7 +19,7 @@ from tests.programs import program
 from tests.system.harness import Proxy, config, free_port, run, static, until
 from tests.system.peers import Backend, visit
 from tests.system.servers import nginx
-from tests.system.tls_tools import Handshake, at, curl, identity, nginx_with, openssl
+from tests.system.tls_tools import Handshake, at, curl, haproxy, identity, nginx_with, openssl
 from tests.tls_files import Authority
 
 PASSWORD = "open sesame"
@@ -335,6 +335,36 @@ def test_an_answer_that_ends_with_the_endpoints_fin_is_whole_and_ends_as_tls_sho
             assert proxy.closed(1)[0]["cause"] == "endpoint_closed"
 
 
+def test_new_keys_in_the_middle_of_a_stream_lose_nothing(tmp_path: Path, ca: Authority) -> None:
+    with Backend("b") as backend, Proxy(tmp_path, conf(ca, [backend.address])) as proxy:
+        said = [b"one\n", b"K\n", b"two\n", b"k\n", b"three\n", b"K\n", b"four\n"]
+        printed = _talk(proxy.port(), "-tls1_3", said=said)
+        assert re.findall(r"^b (\w+)$", printed, re.MULTILINE) == ["one", "two", "three", "four"], printed
+        [line] = proxy.closed(1)
+        assert (line["cause"], line["rxBytes"]) == ("client_closed", len(b"one\ntwo\nthree\nfour\n"))
+
+
+def test_haproxy_speaks_tls_to_us_and_verifies_the_name(tmp_path: Path, ca: Authority) -> None:
+    front = free_port()
+    with nginx(tmp_path) as [port], Proxy(tmp_path, conf(ca, [f"127.0.0.1:{port}"], "www.example.com")) as proxy:
+        name = "sni str(www.example.com) verifyhost www.example.com check-sni www.example.com"
+        checked = f"ssl verify required ca-file {ca.cert} {name} check inter 100ms"
+        body = f"listen front\n  bind 127.0.0.1:{front}\n  server us 127.0.0.1:{proxy.port()} {checked}\n"
+        with haproxy(tmp_path, body, front):
+            # Its checks verify us, too, and it would answer nobody once they fail.
+            until("HAProxy has checked", lambda: proxy.metric("l5d_srv_accepts_total") >= 4)
+            assert curl(f"http://127.0.0.1:{front}/").stdout == "nginx\n"
+
+
+def test_a_client_that_leaves_in_the_handshake_is_told_from_one_that_fails_it(tmp_path: Path, ca: Authority) -> None:
+    with Backend("b") as backend, Proxy(tmp_path, conf(ca, [backend.address])) as proxy:
+        socket.create_connection(proxy.address).close()
+        [line] = proxy.closed(1)
+        assert line["cause"] == "reset"
+        assert line["detail"] == "client: the connection ended, in the TLS handshake"
+        assert proxy.metric("l5d_srv_tls_failures_total") == 0
+
+
 # Who is calling
 
 
@@ -391,19 +421,25 @@ def test_a_resumed_session_still_says_who_is_calling(tmp_path: Path, ca: Authori
             assert {(line["path"], line["endpoint"]) for line in lines} == {("/svc/caller.example", backend.address)}
 
 
-def _talk(port: int, *arguments: object) -> str:
-    """All that `openssl s_client` prints until its line has been answered."""
+def _talk(port: int, *arguments: object, said: Sequence[bytes] = (b"hello\n",)) -> str:
+    """All that `openssl s_client` prints while each line is answered before the next is said.
+
+    K and k alone on a line are its own commands: new keys, and new keys on both sides. They have no answer.
+    """
     command = [program("openssl"), "s_client", "-connect", f"127.0.0.1:{port}", *map(str, arguments)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert process.stdin
         assert process.stdout
-        process.stdin.write(b"hello\n")
-        process.stdin.flush()
-        said = b""
-        while b"b hello" not in said and (line := process.stdout.readline()):
-            said += line
+        printed = b""
+        for line in said:
+            process.stdin.write(line)
+            process.stdin.flush()
+            awaited = b"KEYUPDATE" if line in (b"K\n", b"k\n") else b"b " + line
+            before = len(printed)
+            while awaited not in printed[before:] and (piece := process.stdout.readline()):
+                printed += piece
         process.stdin.close()
-        return (said + process.stdout.read()).decode()
+        return (printed + process.stdout.read()).decode()
 
 
 # Files that change, and wrong ones
@@ -418,7 +454,7 @@ def test_a_renewed_certificate_serves_within_a_second_and_a_broken_one_keeps_the
     server = {"tls": {"defaultIdentity": identity(key, cert)}}
     with Backend("b") as backend, Proxy(tmp_path, config([backend.address], server=server)) as proxy:
         assert Handshake(proxy.port()).common_name == "first.example"
-        expiry = proxy.metric("l5d_tls_certificate_not_after_timestamp_seconds", identity="default")
+        expiry = proxy.metric("l5d_tls_certificate_not_after_timestamp_seconds", identity="*")
         assert expiry == _not_after(first[1])
 
         _install(second, key, cert)

@@ -1,4 +1,4 @@
-"""openssl and curl as TLS clients, nginx as a TLS server: what several tests ask of them."""
+"""openssl and curl as clients, nginx and HAProxy before and behind the proxy: what several tests ask of them."""
 
 import os
 import re
@@ -109,3 +109,24 @@ def https_endpoints(folder: Path, identities: Mapping[str, tuple[Path, Path]]) -
     )
     with nginx_with(folder, f"http {{ access_log off; {protocols} {servers} }}", ports[next(reversed(ports))]):
         yield ports
+
+
+HAPROXY = """\
+defaults
+  mode {mode}
+  timeout connect 5s
+  timeout client 10s
+  timeout server 10s
+{body}
+"""
+
+
+@contextmanager
+def haproxy(folder: Path, body: str, port: int, mode: str = "tcp") -> Iterator[None]:
+    """HAProxy with these sections, listening on `port`."""
+    prefix = folder / f"haproxy-{port}"
+    prefix.mkdir()
+    file = prefix / "haproxy.cfg"
+    file.write_text(HAPROXY.format(mode=mode, body=body))
+    with running([program("haproxy"), "-db", "-f", file], prefix, port):
+        yield

@@ -31,3 +31,5 @@ class Envelope:
     alpn: str | None = None
     peer: PeerCertificate | None = None
     proxy: ProxyHeader | None = None
+    start_tls: bool = False
+    """The client asked in plain text for the TLS that comes (`startTls`), and was told yes."""

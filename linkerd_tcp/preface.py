@@ -8,6 +8,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import TypeAlias
 
+from linkerd_tcp import starttls
 from linkerd_tcp.config.server import ServerConfig
 from linkerd_tcp.config.tls import TrustedProxy
 from linkerd_tcp.envelope import Envelope
@@ -34,7 +35,8 @@ class Preface:
         self._proxy = config.proxy_protocol
         self._allow: Sequence[Network] = config.allow
         self._deny: Sequence[Network] = config.deny
-        self.is_empty = not (self._proxy or self._allow or self._deny or terminator)
+        self._start_tls: bool = getattr(config.identifier, "start_tls", None) is not None
+        self.is_empty = not (self._proxy or self._allow or self._deny or terminator or self._start_tls)
         """Nothing comes first, and nobody is refused."""
 
     def read(self, client: Socket, envelope: Envelope) -> tuple[Side, Envelope]:
@@ -46,6 +48,8 @@ class Preface:
         if self._proxy is not None:
             envelope = self._read_proxy_header(self._proxy, client, envelope)
         self._check_access(envelope)
+        if self._start_tls and starttls.answer(client, envelope.deadline):
+            envelope = replace(envelope, start_tls=True)
         if self._terminator is None:
             return client, envelope
         began = monotonic()

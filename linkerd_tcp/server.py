@@ -12,6 +12,7 @@ import greenlet
 from gevent.event import AsyncResult
 from gevent.hub import get_hub
 
+from linkerd_tcp import starttls
 from linkerd_tcp.config.server import ServerConfig
 from linkerd_tcp.envelope import Envelope
 from linkerd_tcp.errors import Cause, ConnectionFailed
@@ -164,7 +165,10 @@ class Server:
                 record.envelope, record.source = envelope, envelope.source
             record.path = self._identifier.identify(envelope, FirstBytes(client, envelope.deadline))
             record.identified_at = identified_at = monotonic()
-            upstream = self.router.connect(record.path, record, identified_at + self._connect_secs)
+            until = identified_at + self._connect_secs
+            upstream = self.router.connect(record.path, record, until)
+            if envelope.start_tls and not envelope.tls and isinstance(upstream.sock, Socket):
+                starttls.ask(upstream.sock, record.endpoint, until)
             record.step("connected")
             connected_at = monotonic()
             self.figures.connect_latency.observe(connected_at - record.clock)
@@ -177,7 +181,7 @@ class Server:
             record.end(failure.cause, str(failure))
             if isinstance(failure, HandshakeFailed):
                 self.figures.tls_failures[failure.reason] = self.figures.tls_failures.get(failure.reason, 0) + 1
-            if upstream is None:
+            if record.flow is None:
                 count(self.figures.connect_failures, failure.cause)
         finally:
             client.close()

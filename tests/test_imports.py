@@ -24,6 +24,7 @@ ORDER = [
     "balancers",
     "identifiers",
     "interpreters",
+    "starttls",
     "terminator",
     "preface",
     "router",

@@ -98,8 +98,6 @@ def _not_built(config: AppConfig) -> Iterator[Problem]:
                 yield (*loc, "kind"), f"{value.kind} is not built yet", False, -1
             else:
                 yield loc, "not built yet", True, -1
-        elif loc[-2:] == ("identifier", "startTls") and value is not None:
-            yield loc, "not built yet", True, -1
     if config.admin.tls is not None:
         yield ("admin", "tls"), "not built yet", True, -1
     if config.workers != 1:

@@ -156,12 +156,6 @@ def test_the_example_file_is_valid_and_complete() -> None:
     assert config.namers[0].root_dir == root / "disco"
 
 
-def test_start_tls_of_an_identifier_is_not_built_yet() -> None:
-    text = MINIMAL.replace("dstName: /svc/web", "identifier: {kind: io.l5d.sni, startTls: postgres}")
-    assert not_built(read(text)) == ["f:1:82: routers[0].servers[0].identifier.startTls: not built yet"]
-    assert not_built(read(text.replace(", startTls: postgres", ""))) == []
-
-
 @pytest.mark.parametrize(
     ("server", "told"),
     [

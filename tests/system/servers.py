@@ -136,9 +136,19 @@ class Cluster:
             [str(part) for part in _as_postgres(initdb)], check=True, capture_output=True, timeout=60, cwd=folder
         )
 
+    def install(self, source: Path, name: str, data: Path | None = None) -> str:
+        """A copy of `source` in the data folder, readable by the server alone; its path, for a setting."""
+        target = (data or self.data) / name
+        target.write_bytes(source.read_bytes())
+        target.chmod(0o600)
+        if os.geteuid() == 0:
+            owner = pwd.getpwnam(POSTGRES_USER)
+            os.chown(target, owner.pw_uid, owner.pw_gid)
+        return str(target)
+
     @contextmanager
-    def run(self, data: Path | None = None) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-        """A server on `data` (or the first folder): its port and process."""
+    def run(self, data: Path | None = None, **more: object) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+        """A server on `data` (or the first folder), with `more` settings: its port and process."""
         data = data or self.data
         port = free_port()
         settings = {
@@ -148,6 +158,7 @@ class Cluster:
             "fsync": "off",
             "max_connections": 60,
             "shared_buffers": "32MB",
+            **more,
         }
         command: list[str | Path] = [postgres_program("postgres"), "-D", data]
         for key, value in settings.items():

@@ -8,9 +8,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.programs import program
 from tests.system.harness import Proxy, config, until
 from tests.system.servers import Cluster, end_group, postgres_at, psql
+from tests.tls_files import Authority
 
 ROWS = 300_000
 
@@ -29,6 +32,47 @@ def test_copy_brings_a_table_through_unchanged_both_ways(tmp_path: Path, cluster
         assert _digest(tmp_path / "out") == _digest(tmp_path / "in")
         [line] = proxy.closed(1)
         assert min(line["rxBytes"], line["txBytes"]) > len(sent)
+
+
+@pytest.mark.parametrize("mode", ["verify-full", "require"])
+def test_libpq_reaches_its_database_by_name_through_tls_that_passes_through(
+    tmp_path: Path, cluster: Cluster, mode: str
+) -> None:
+    authority = Authority(tmp_path / "ca")
+    with contextlib.ExitStack() as stack:
+        services = []
+        first = {"verify-full": 10, "require": 20}[mode]
+        for number, name in enumerate(("one.db.example", "two.db.example"), first):
+            key, cert = authority.sign(name)
+            data = cluster.copy(number)
+            tls = {
+                "ssl": "on",
+                "ssl_key_file": cluster.install(key, "server.key", data),
+                "ssl_cert_file": cluster.install(cert, "server.crt", data),
+            }
+            port, _ = stack.enter_context(cluster.run(data, **tls))
+            services.append(f"{name}: ['127.0.0.1:{port}']")
+        conf = f"""
+admin: {{port: 0}}
+accessLog: {{path: access.log}}
+namers: [{{kind: io.l5d.static, services: {{{", ".join(services)}}}}}]
+routers:
+- label: default
+  servers: [{{port: 0, identifier: {{kind: io.l5d.sni, startTls: postgres}}}}]
+"""
+        proxy = stack.enter_context(Proxy(tmp_path, conf))
+        for name in ("one.db.example", "two.db.example"):
+            target = (
+                f"host={name} hostaddr=127.0.0.1 port={proxy.port()} user=postgres dbname=postgres "
+                f"sslmode={mode} sslrootcert={authority.cert}"
+            )
+            asked = "select ssl, version from pg_stat_ssl where pid = pg_backend_pid()"
+            done = subprocess.run(
+                [program("psql"), "-X", "-At", "-c", asked, target], capture_output=True, text=True, timeout=30
+            )
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.startswith("t|TLSv1."), done.stdout
+        assert {line["path"] for line in proxy.closed(2)} == {"/svc/one.db.example", "/svc/two.db.example"}
 
 
 def _digest(path: Path) -> str:

@@ -1,5 +1,6 @@
 """One listener, and the story of each connection that it accepts."""
 
+import logging
 import random
 from _socket import socket as Socket
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.listener import Acceptor
 from linkerd_tcp.net.options import to_setsockopt
 from linkerd_tcp.net.peek import FirstBytes
+from linkerd_tcp.net.throttle import Throttle
 from linkerd_tcp.preface import Preface
 from linkerd_tcp.record import Book, Record, address_text
 from linkerd_tcp.router import Router
@@ -32,6 +34,9 @@ from linkerd_tcp.terminator import HandshakeFailed, Terminator
 
 QUEUE_LINGER_SECS: Final = 0.2
 """How long an ending listener waits for handshakes that are under way, so that they are served too."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class Identifier(Protocol):
@@ -64,6 +69,7 @@ class Server:
         self._capacity = capacity
         self._buffer = buffer
         self._crew = Crew(self._serve)
+        self._throttle = Throttle()
         self._acceptor = Acceptor(listening, self._accepted, self._may_accept)
         self._wanted = False
         self._stopped = False
@@ -179,15 +185,25 @@ class Server:
                 self.figures.stream_duration.observe(monotonic() - connected_at)
         except ConnectionFailed as failure:
             record.end(failure.cause, str(failure))
-            if isinstance(failure, HandshakeFailed):
-                self.figures.tls_failures[failure.reason] = self.figures.tls_failures.get(failure.reason, 0) + 1
             if record.flow is None:
-                count(self.figures.connect_failures, failure.cause)
+                self._not_connected(failure)
         finally:
             client.close()
             if upstream is not None:
                 upstream.close()
             self._close(record)
+
+    def _not_connected(self, failure: ConnectionFailed) -> None:
+        """Count it, and say it in the log: one of each kind now and then, however many there are."""
+        count(self.figures.connect_failures, failure.cause)
+        kind: str = failure.cause
+        if isinstance(failure, HandshakeFailed):
+            kind = failure.reason
+            self.figures.tls_failures[kind] = self.figures.tls_failures.get(kind, 0) + 1
+        unsaid = self._throttle.ask(kind)
+        if unsaid is not None:
+            more = f" ({unsaid} more like this)" if unsaid else ""
+            _log.warning("%s: a client was not connected: %s: %s%s", self.label, failure.cause, failure, more)
 
     def _draw_limits(self) -> Limits:
         """This connection's limits: lifetimes are spread, or all that began together would end together."""

@@ -119,6 +119,16 @@ def test_options_that_are_turned_off_are_off_for_the_next_connection(endpoint: E
         rig.close()
 
 
+def test_the_log_says_a_kind_of_failure_once_in_a_while(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.interpreter.set(WEB, nametree.NEG)
+    for _ in range(5):
+        with rig.connect() as client:
+            assert read_all(client) == b""
+    rig.ended(5)
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"{rig.server.label}: a client was not connected: not_found: /svc/web is not found: ")
+
+
 def test_beyond_max_concurrency_connections_wait_and_none_is_dropped(endpoint: Endpoint) -> None:
     rig = Rig(addresses(endpoint.port), server={"max_concurrency": 2})
     clients = [rig.connect() for _ in range(5)]

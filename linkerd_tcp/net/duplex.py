@@ -26,9 +26,9 @@ from gevent.hub import get_hub
 
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.net.half_duplex import Buffer, HalfDuplex
+from linkerd_tcp.net.queues import unread_bytes, unsent_bytes
 from linkerd_tcp.net.secure_half import SecureHalfDuplex
 from linkerd_tcp.net.tls import TlsEnd
-from linkerd_tcp.net.unsent import unsent_bytes
 
 QUIET_SECS: Final = 0.05
 """How long nothing must have moved before a connection may be ended at a quiet moment."""
@@ -196,7 +196,7 @@ class Duplex:
             self._arm(now)
 
     def is_quiet(self, now: float) -> bool:
-        """Nothing is under way: the last byte went to the client 50 ms ago, none is held here or unsent in a socket."""
+        """Nothing is under way: the last byte went to the client 50 ms ago, none is held here, unread or unsent."""
         to_dst, to_src = self.to_dst, self.to_src
         return (
             to_dst.rest is None
@@ -204,8 +204,7 @@ class Duplex:
             # Both in one turn of the loop: which came last is not known, and it may have been the next request.
             and (to_src.last_at > to_dst.last_at or not (to_dst.bytes or to_dst.ended))
             and now - to_src.last_at >= QUIET_SECS
-            and not unsent_bytes(self._src)
-            and not unsent_bytes(self._dst)
+            and not any(unsent_bytes(side) or unread_bytes(side) for side in (self._src, self._dst))
         )
 
     def _part(self, cause: Cause) -> None:

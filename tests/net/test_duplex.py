@@ -266,6 +266,17 @@ def test_a_busy_stream_that_is_to_end_when_quiet_is_not_cut_by_the_grace_of_its_
     assert relay.cause() is Cause.SHUTDOWN
 
 
+def test_a_request_that_has_come_and_was_not_read_yet_is_under_way(relay: Relay) -> None:
+    relay.client.sendall(b"question")
+    assert relay.endpoint.recv(100) == b"question"
+    relay.endpoint.sendall(b"answer")
+    assert relay.client.recv(100) == b"answer"
+    loop = gevent.get_hub().loop
+    eventually(lambda: relay.duplex.is_quiet(loop.now()))
+    relay.client.send(b"next")  # and the loop has had no turn since
+    assert not relay.duplex.is_quiet(loop.now())
+
+
 def test_a_lifetime_that_finds_no_quiet_moment_is_cut_after_its_grace() -> None:
     relay = Relay(Limits(lifetime_secs=0.05, lifetime_grace_secs=0.2))
     relay.client.sendall(b"a request that is never answered")

@@ -155,9 +155,10 @@ def test_both_versions_are_spoken(make: Make, ca: Authority, version: ssl.TLSVer
     context.minimum_version = context.maximum_version = version
     client = Client(rig, context)
     client.handshake()
+    assert client.tls.version() == version.name.replace("_", ".")
     client.echo()
     client.close()
-    ended(rig)
+    assert ended(rig).cause is not Cause.TLS
 
 
 @pytest.mark.parametrize("mode", ["optional", "required"])

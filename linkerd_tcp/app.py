@@ -85,9 +85,10 @@ class App:
 
     @property
     def namers(self) -> list[Discovery]:
-        """Every namer, in the file's order; then the host names that they look up, if they do."""
+        """Every namer, in the file's order; what interpreters ask; then the host names looked up, if there are any."""
         hosts = self._running.hosts
-        return [*self._running.namers.values(), *([hosts] if hosts.in_use else [])]
+        asked = [source for router in self.routers.values() for source in router.interpreter.sources]
+        return [*self._running.namers.values(), *asked, *([hosts] if hosts.in_use else [])]
 
     @property
     def admin_address(self) -> tuple[str, int]:

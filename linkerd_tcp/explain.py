@@ -16,7 +16,7 @@ from linkerd_tcp.naming import nametree
 from linkerd_tcp.naming.addr import Addr, Bound, Failed, Pending
 from linkerd_tcp.naming.delegate import explain as lines_of
 from linkerd_tcp.naming.name import Binding, BoundName
-from linkerd_tcp.naming.namer import Namer, NamerContext
+from linkerd_tcp.naming.namer import InterpreterContext, Namer, NamerContext
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.hosts import HostResolver
 
@@ -31,7 +31,8 @@ def explain(config: AppConfig, path: Path, label: str | None) -> int:
     """
     router = _router(config, label)
     with _namers(config) as (namers, utilities):
-        interpreter = router.interpreter.build(router.effective_dtab(config.namers), namers, utilities)
+        dtab = router.effective_dtab(config.namers)
+        interpreter = router.interpreter.build(InterpreterContext(router.label, dtab, namers, utilities))
         watch = interpreter.bind(path)
         binding = _settled(watch)
         print("\n".join(lines_of(interpreter.delegate(path))))

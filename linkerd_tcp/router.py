@@ -125,8 +125,10 @@ class Route:
     def rebind(self, interpreter: Interpreter) -> None:
         """Go on with another interpreter; the last good binding stays until the new one knows better."""
         self._stop()
-        self._watch.close()
+        before = self._watch
         self._open(interpreter)
+        # Only now: what both ask is never let go of between, so that what is known of it is not forgotten.
+        before.close()
 
     def close(self) -> None:
         self._stop()
@@ -231,12 +233,15 @@ class Router:
         return any(done)
 
     def switch(self, config: RouterConfig, interpreter: Interpreter) -> None:
-        """Go on with another configuration. Open and waiting connections are not touched."""
+        """Go on with another configuration, and another interpreter or the same. Open and waiting connections are not
+        touched.
+        """
         old, self.interpreter, self.config = self.interpreter, interpreter, config
         for route in list(self.routes()):
             if not route.closed:  # one that became bound may have taken its place in the cache
                 route.rebind(interpreter)
-        old.close()
+        if old is not interpreter:
+            old.close()
 
     def sweep(self) -> None:
         """Evict what has been idle for its time; to be called every second or so."""

@@ -20,7 +20,7 @@ from linkerd_tcp.config.router import RouterConfig
 from linkerd_tcp.config.server import ServerConfig
 from linkerd_tcp.config.tls import ServerTls
 from linkerd_tcp.logs import AccessLog
-from linkerd_tcp.naming.namer import Interpreter, Namer, NamerContext
+from linkerd_tcp.naming.namer import Interpreter, InterpreterContext, Namer, NamerContext
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.net.half_duplex import Buffer
@@ -60,6 +60,8 @@ class Running:
         self.access_log_config: AccessLogConfig | None = None
         self.namer_configs: dict[Path, Any] = {}
         self.namers: dict[Path, Namer] = {}
+        self.interpreters_made_of: dict[str, tuple[Any, ...]] = {}
+        """By router: the configuration, dtab and namers (by identity) that its interpreter was built with."""
         self.routers: dict[str, Router] = {}
         self.servers: dict[ServerKey, Server] = {}
         self.drained: Drained = {}
@@ -110,6 +112,7 @@ class Transition:
         self._made: list[Any] = []
         self._namers: dict[Path, Namer] = {}
         self._interpreters: dict[str, Interpreter] = {}
+        self._made_of: dict[str, tuple[Any, ...]] = {}
         self._listeners: dict[ServerKey, Socket] = {}
         self._terminators: dict[ServerKey, Terminator] = {}
         self.changes: list[str] = []
@@ -125,9 +128,7 @@ class Transition:
         for namer_config in config.namers:
             self._namers[namer_config.prefix] = self._keep_or_build(namer_config)
         for router_config in config.routers:
-            dtab = router_config.effective_dtab(config.namers)
-            interpreter = router_config.interpreter.build(dtab, list(self._namers.values()), running.utilities)
-            self._interpreters[router_config.label] = self._remember(interpreter)
+            self._interpreters[router_config.label] = self._keep_or_bind(router_config)
         for key, at, _, server_config in _servers(config):
             if server_config.tls is not None:
                 self._terminators[key] = self._keep_or_make(key, server_config.tls)
@@ -148,6 +149,20 @@ class Transition:
         namer: Namer = self._remember(config.build(NamerContext(running.hosts)))
         namer.start()
         return namer
+
+    def _keep_or_bind(self, config: RouterConfig) -> Interpreter:
+        """An interpreter for which nothing changed goes on, with all it knows: what it asks may be away just now."""
+        running = self._running
+        namers = tuple(self._namers.values())
+        dtab = config.effective_dtab(self._config.namers)
+        # One that asks elsewhere has no use for the namers here, and a change of theirs is none of its own.
+        made_of = (config.interpreter, dtab, tuple(map(id, namers)) if config.interpreter.uses_namers else ())
+        self._made_of[config.label] = made_of
+        if running.interpreters_made_of.get(config.label) == made_of:
+            return running.routers[config.label].interpreter
+        context = InterpreterContext(config.label, dtab, namers, running.utilities)
+        interpreter: Interpreter = self._remember(config.interpreter.build(context))
+        return interpreter
 
     def _keep_or_make(self, key: ServerKey, tls: ServerTls) -> Terminator:
         """One whose configuration is the same goes on: it follows its files by itself."""
@@ -189,6 +204,7 @@ class Transition:
         """Returns those that are not there any more."""
         running = self._running
         before, running.routers = running.routers, {}
+        running.interpreters_made_of = self._made_of
         for config in self._config.routers:
             router = before.pop(config.label, None)
             if router is None:

@@ -33,6 +33,7 @@ class ByHand:
     """An interpreter that answers what the test put in `bindings`; every path else is `otherwise`."""
 
     kind = "by hand"
+    sources = ()
 
     def __init__(self, otherwise: Binding = nametree.NEG) -> None:
         self.bindings: dict[Path, Binding] = {}
@@ -40,7 +41,7 @@ class ByHand:
         self.open: list[tuple[Path, Var[Binding]]] = []
         self.closed = False
 
-    def bind(self, path: Path) -> Var[Binding]:
+    def bind(self, path: Path, extra: Dtab | None = None) -> Var[Binding]:
         entry: tuple[Path, Var[Binding]]
         entry = (path, Var(self.bindings.get(path, self.otherwise), lambda: self.open.remove(entry)))
         self.open.append(entry)

@@ -20,10 +20,15 @@ ORDER = [
     "net",
     "registry",
     "config",
+    "credentials",
+    "namerd",
+    "transformers",
+    "web",
     "connectors",
     "balancers",
     "identifiers",
     "interpreters",
+    "controller",
     "starttls",
     "terminator",
     "preface",
@@ -41,7 +46,7 @@ ORDER = [
 ]
 """Low to high. A new package or module of linkerd_tcp takes its place here."""
 
-NAMER_MAY = {"errors", "naming", "figures", "net", "registry", "config"}
+NAMER_MAY = {"errors", "naming", "wire", "figures", "net", "registry", "config", "namerd"}
 """What the namers beside the house may use of it. Nobody imports them: the registry names them as text."""
 
 PURE = ("naming", "wire")

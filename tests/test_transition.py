@@ -234,3 +234,14 @@ def test_a_removed_router_goes_though_another_of_its_name_has_connections(
                 assert client.recv(1) == b"a"
             running.sweep()
             assert running.leaving == []
+
+
+def test_an_interpreter_for_which_nothing_changed_goes_on_with_all_it_knows(
+    running: Running, configure: Configure
+) -> None:
+    apply(running, configure(0))
+    before = running.routers["default"].interpreter
+    apply(running, configure(free_port()))
+    assert running.routers["default"].interpreter is before
+    apply(running, configure(0, services="elsewhere"))
+    assert running.routers["default"].interpreter is not before

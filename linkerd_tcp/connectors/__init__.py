@@ -1,6 +1,6 @@
 """How one address is reached: `direct` dials, `header` says who the client is, `secure` speaks TLS.
 
-`connector` says what one is, `failures` and `handshake` name what went wrong, `credentials` are what TLS needs.
+`connector` says what one is, `failures` and `handshake` name what went wrong.
 """
 
 import logging
@@ -8,10 +8,10 @@ import logging
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.client import ClientSettings, StaticClient
 from linkerd_tcp.connectors.connector import Connector
-from linkerd_tcp.connectors.credentials import build_context
 from linkerd_tcp.connectors.direct import DirectConnector
 from linkerd_tcp.connectors.header import HeaderConnector
 from linkerd_tcp.connectors.secure import SecureConnector, name_problem
+from linkerd_tcp.credentials import build_context
 from linkerd_tcp.net.pem import KeyFileError
 
 _log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 
 from linkerd_tcp.config.tls import ClientTls
 from linkerd_tcp.connectors.connector import ConnectFailed, Target
-from linkerd_tcp.connectors.credentials import credentials_for
 from linkerd_tcp.connectors.direct import DirectConnector
 from linkerd_tcp.connectors.handshake import handshake_failed
 from linkerd_tcp.connectors.header import HeaderConnector
+from linkerd_tcp.credentials import credentials_for
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.net.pem import KeyFileError
 from linkerd_tcp.net.throttle import Throttle

@@ -6,7 +6,7 @@ which goes through the dtab again.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from linkerd_tcp.config.model import Model
 from linkerd_tcp.interpreters.tracked import Read, Tracked
@@ -15,7 +15,7 @@ from linkerd_tcp.naming.bind import bind
 from linkerd_tcp.naming.delegate import DelegateTree, delegate
 from linkerd_tcp.naming.dtab import Dtab
 from linkerd_tcp.naming.name import Binding, Found
-from linkerd_tcp.naming.namer import Namer
+from linkerd_tcp.naming.namer import Discovery, InterpreterContext, Namer
 from linkerd_tcp.naming.nametree import NEG, NegTree, leaves
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Watch
@@ -27,10 +27,12 @@ _UTILITIES: Final = -1
 class DefaultConfig(Model):
     """`interpreter: {kind: default}`, and what a router gets that names no interpreter."""
 
+    uses_namers: ClassVar[bool] = True
+
     kind: Literal["default"] = "default"
 
-    def build(self, dtab: Dtab, namers: Sequence[Namer], utilities: Namer) -> "DefaultInterpreter":
-        return DefaultInterpreter(dtab, namers, utilities)
+    def build(self, context: InterpreterContext) -> "DefaultInterpreter":
+        return DefaultInterpreter(context.dtab, context.namers, context.utilities)
 
 
 class DefaultInterpreter:
@@ -50,6 +52,10 @@ class DefaultInterpreter:
         self._open: dict[Tracked[Any], None] = {}
 
     @property
+    def sources(self) -> Sequence[Discovery]:
+        return ()
+
+    @property
     def dtab(self) -> Dtab:
         return self._dtab
 
@@ -61,9 +67,9 @@ class DefaultInterpreter:
         for tracked in tuple(self._open):
             tracked.changed()
 
-    def bind(self, path: Path) -> Watch[Binding]:
+    def bind(self, path: Path, extra: Dtab | None = None) -> Watch[Binding]:
         def compute(read: Read) -> Binding:
-            return bind(self._dtab, path, lambda name: self._lookup(read, name))
+            return bind(self._dtab_with(extra), path, lambda name: self._lookup(read, name))
 
         return self._track(Tracked(compute, _is_tree, _same_binding, self._forget))
 
@@ -71,8 +77,7 @@ class DefaultInterpreter:
         """As `delegate`, live: for who waits until what is pending in it becomes known."""
 
         def compute(read: Read) -> DelegateTree:
-            dtab = self._dtab + extra if extra else self._dtab
-            return delegate(dtab, path, lambda name: self._lookup(read, name))
+            return delegate(self._dtab_with(extra), path, lambda name: self._lookup(read, name))
 
         return self._track(Tracked(compute, lambda _: True, DelegateTree.__eq__, self._forget))
 
@@ -86,6 +91,9 @@ class DefaultInterpreter:
         """Close every binding still open."""
         for tracked in tuple(self._open):
             tracked.close()
+
+    def _dtab_with(self, extra: Dtab | None) -> Dtab:
+        return self._dtab + extra if extra else self._dtab
 
     def _track(self, tracked: Tracked[Any]) -> Tracked[Any]:
         self._open[tracked] = None

@@ -1,5 +1,6 @@
 """What a namer and an interpreter are. A plug-in implements one of these two protocols."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -76,7 +77,12 @@ class Interpreter(Protocol):
 
     kind: str
 
-    def bind(self, path: Path) -> Watch[Binding]: ...
+    @property
+    def sources(self) -> Sequence[Discovery]:
+        """What it asks by itself, besides the namers of the file: rows of /namers.json, figures in metrics."""
+
+    def bind(self, path: Path, extra: Dtab | None = None) -> Watch[Binding]:
+        """`extra` entries win over the configured ones."""
 
     def delegate(self, path: Path, extra: Dtab | None = None) -> DelegateTree:
         """How `path` is resolved, every step of it, for people. `extra` entries win over the configured ones."""
@@ -99,3 +105,17 @@ class NamerContext:
     """What a namer's configuration is built into a namer with."""
 
     hosts: Hosts
+
+
+@dataclass(frozen=True, slots=True)
+class InterpreterContext:
+    """What an interpreter's configuration is built into an interpreter with."""
+
+    label: str
+    """Its router's: with the kind it makes a prefix of its own, `/<kind>/<label>`."""
+    dtab: Dtab
+    """The router's entries."""
+    namers: Sequence[Namer]
+    """Those of the file, in its order; started, and others' to close."""
+    utilities: Namer
+    """What is below `/$`."""

@@ -8,7 +8,7 @@ from linkerd_tcp.naming.addr import PENDING, Address, Bound, Failed
 from linkerd_tcp.naming.delegate import Step
 from linkerd_tcp.naming.dtab import Dtab
 from linkerd_tcp.naming.name import BoundName
-from linkerd_tcp.naming.namer import NamerFigures
+from linkerd_tcp.naming.namer import InterpreterContext, NamerFigures
 from linkerd_tcp.naming.nametree import EMPTY, FAIL, NEG, Leaf, Union, Weighted
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var
@@ -71,7 +71,11 @@ def interpreter(dtab, *namers, utilities=None):
 def test_the_registry_s_default_kind_builds_it():
     config = registry.load("interpreter", "default").model_validate({"kind": "default"})
     assert isinstance(config, DefaultConfig)
-    built = config.build(Dtab.read("/svc => /#/fake"), [FakeNamer(web=leaf("/#/fake/web"))], FakeNamer("/"))
+    built = config.build(
+        InterpreterContext(
+            "default", Dtab.read("/svc => /#/fake"), [FakeNamer(web=leaf("/#/fake/web"))], FakeNamer("/")
+        )
+    )
     assert built.bind(path("/svc/web")).value == leaf("/#/fake/web")
     assert (built.kind, str(built.dtab)) == ("default", "/svc=>/#/fake")
 

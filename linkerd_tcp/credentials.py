@@ -1,4 +1,4 @@
-"""What TLS to others, as their client, is made with: whom to trust, what to show. Read from files, again when they change."""
+"""What TLS to others, as their client, is made with: whom to trust, what to show. Read anew when files change."""
 
 import logging
 import os

@@ -53,6 +53,8 @@ setup(
         "pydantic>=2.11",
     ],
     extras_require={
+        # For the tests of plug-ins: linkerd_tcp.testing.
+        "testing": ["pytest>=8", "hypothesis>=6.100"],
         "test": [
             "pytest>=8",
             "hypothesis>=6.100",

@@ -43,6 +43,7 @@ ORDER = [
     "app",
     "cli",
     "__main__",
+    "testing",
 ]
 """Low to high. A new package or module of linkerd_tcp takes its place here."""
 

@@ -112,10 +112,10 @@ def resolve(root: str, folder: str, names: Sequence[str], seen: Seen) -> tuple[s
     return folder, info or os.lstat(folder)
 
 
-def look(root: str, shown_root: str, names: Sequence[str], seen: Seen) -> Sighting:
+def look(root: str, shown_root: str, names: Sequence[str], seen: Seen, suffixes: Sequence[str] = SUFFIXES) -> Sighting:
     """What `names` (each `is_file_name`) is below the real folder `root`.
 
-    The last name is a file with one of SUFFIXES, or else a folder without. Two files are a CONFLICT.
+    The last name is a file with one of `suffixes`, or else a folder without. Two files are a CONFLICT.
     """
     above = "/".join((shown_root, *names[:-1]))
     try:
@@ -123,7 +123,8 @@ def look(root: str, shown_root: str, names: Sequence[str], seen: Seen) -> Sighti
     except OSError as error:
         return _unseen(error, above)
     # `web.yml` is the file of the name `web`, and never one in linkerd's format.
-    suffixes = SUFFIXES[1:] if names[-1].endswith(SUFFIXES[1:]) else SUFFIXES
+    if suffixes is SUFFIXES and names[-1].endswith(SUFFIXES[1:]):
+        suffixes = SUFFIXES[1:]
     found = [_one(root, parent, f"{above}/{names[-1]}{suffix}", suffix, seen) for suffix in suffixes]
     files = [each for each in found if each.state is State.FILE]
     if len(files) > 1:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import gevent
 from gevent.event import Event as Wake
 
-from linkerd_tcp.net.files import ABSENT, Sighting, State, look, resolve
+from linkerd_tcp.net.files import ABSENT, SUFFIXES, Sighting, State, look, resolve
 from linkerd_tcp.net.turns import Turns
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ class FolderWatcher:
     `watch` costs the system nothing for a name that is not there; only real folders are watched, at most 4 096.
     `mode` "poll" never asks for events. `polling` says whether stat is what is relied on now. What an `on_change`
     raises is logged, and the others go on.
+
+    `suffixes` are what may follow a name in its file's name. `on_event` hears of every event, watched name or not, as
+    the real folder and the name in it; of ("", "") when anything may have happened. Without events it hears nothing.
     """
 
     def __init__(
@@ -83,9 +86,13 @@ class FolderWatcher:
         mode: Mode = "auto",
         poll_interval_ms: int = 1000,
         sweep_secs: float = SWEEP_SECS,
+        suffixes: Sequence[str] = SUFFIXES,
+        on_event: "Callable[[Pair], None] | None" = None,
         log: logging.Logger | None = None,
     ) -> None:
         self.shown_root = root
+        self._suffixes = suffixes
+        self._on_event = on_event
         self.root = os.path.realpath(root)
         self._absolute = os.path.abspath(root)
         self._log = log or logging.getLogger(__name__)
@@ -256,7 +263,7 @@ class FolderWatcher:
             self._watch_folder(folder)  # before the look: what changes after it makes an event
             trail.add((folder, name))
 
-        sighting = look(self.root, self.shown_root, watched.names, seen)
+        sighting = look(self.root, self.shown_root, watched.names, seen, self._suffixes)
         if trail != watched.trail and watched in self._watched:
             self._index(watched, frozenset(trail))
         return sighting
@@ -300,6 +307,7 @@ class FolderWatcher:
                 self._events.watch_tree(root)
             except OSError as error:
                 self._cannot_watch(error)
+        self._tell_event(("", ""))
         now = monotonic()
         for watched in self._watched:
             self.touch(watched, now)
@@ -328,12 +336,17 @@ class FolderWatcher:
         if change.all:
             self._root_identity = None
             return True
+        self._tell_event(change.pair)
         for watched in self._by_pair.get(change.pair, ()):
             watched.missed = False
             watched.forced |= change.finished
             until = None if self._events is None else self._events.must_wait_until("/".join(change.pair))
             self.touch(watched, until or now)
         return change.pair in self._root_trail or change.pair == (self.root, "")
+
+    def _tell_event(self, pair: "Pair") -> None:
+        if self._on_event is not None:
+            self._on_event(pair)
 
     def _watch_folder(self, folder: str, *, outside: bool = False) -> None:
         if self._events is None:

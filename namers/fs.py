@@ -2,8 +2,7 @@
 
 import errno
 import logging
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Iterator
 from time import time
 from typing import Annotated, Any, Final, Literal
 
@@ -14,9 +13,9 @@ from pydantic import Field
 from linkerd_tcp.config.fields import FolderPath
 from linkerd_tcp.config.namers import NamerOptions
 from linkerd_tcp.naming.addr import NEG as NEG_ADDR
-from linkerd_tcp.naming.addr import Bound, Failed
+from linkerd_tcp.naming.addr import Failed
 from linkerd_tcp.naming.name import BoundName, Found
-from linkerd_tcp.naming.namer import Hosts, NamerContext, NamerFigures, WatchState
+from linkerd_tcp.naming.namer import Hosts, NamerContext, NamerFigures, WatchState, watch_state
 from linkerd_tcp.naming.nametree import NEG, Leaf
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var, Watch
@@ -31,7 +30,6 @@ KIND: Final = "io.l5d.fs"
 SMALL_BYTES: Final = 16 * 1024
 """A file up to this size is read where it is asked for; a larger one by a greenlet, in slices."""
 
-MAX_ROWS: Final = 4000
 MAX_SAID: Final = 1000
 """Names whose last complaint is kept in mind, so that it is logged once."""
 
@@ -170,9 +168,7 @@ class _Name:
 
     def row(self) -> WatchState:
         value = self.live.addr.value if self.state is State.FILE else NEG_ADDR
-        addresses = len(value.addresses) if isinstance(value, Bound) else 0
-        name = str(Path(self.elements))
-        return WatchState(name, type(value).__name__.lower(), addresses, self.last_good_at, self.error, self.error_at)
+        return watch_state(str(Path(self.elements)), value, self.last_good_at, self.error, self.error_at)
 
     def close(self) -> None:
         self.watched.close()
@@ -296,8 +292,8 @@ class FsNamer:
         """
         return problems(self.watcher.shown_root)
 
-    def watches(self) -> list[WatchState]:
-        return [name.row() for name in islice(tuple(self._names.values()), MAX_ROWS)]
+    def watches(self) -> Iterator[WatchState]:
+        return (name.row() for name in tuple(self._names.values()))
 
     def close(self) -> None:
         self._closed = True

@@ -18,20 +18,18 @@ a failure.
 """
 
 import re
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from linkerd_tcp.naming.addr import Bound, Failed
+from linkerd_tcp.naming.addr import Failed
 from linkerd_tcp.naming.name import BoundName, Found, Name
-from linkerd_tcp.naming.namer import Hosts, NamerFigures, WatchState
+from linkerd_tcp.naming.namer import Hosts, NamerFigures, WatchState, watch_state
 from linkerd_tcp.naming.nametree import EMPTY, FAIL, NEG, Leaf, NameTree
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var, Watch
 from namers.endpoints import Endpoint
 from namers.live import LiveName
 
-MAX_ROWS: Final = 4000
 LOOPBACK: Final = "127.0.0.1"
 
 _SYSTEM: Final = Path(("$",))
@@ -155,15 +153,11 @@ class Utilities:
         bound = BoundName(_SYSTEM + name, live.addr, path.drop(length))
         return Var[Found](Leaf(bound), on_close=live.hold())
 
-    def watches(self) -> list[WatchState]:
-        """Every address looked up now, at most 4 000."""
-        rows = []
-        for name, live in islice(tuple(self._live.items()), MAX_ROWS):
+    def watches(self) -> Iterator[WatchState]:
+        """Every address looked up now."""
+        for name, live in tuple(self._live.items()):
             value = live.addr.value
-            error = value.cause if isinstance(value, Failed) else None
-            addresses = len(value.addresses) if isinstance(value, Bound) else 0
-            rows.append(WatchState(str(name), type(value).__name__.lower(), addresses, error=error))
-        return rows
+            yield watch_state(str(name), value, error=value.cause if isinstance(value, Failed) else None)
 
     def close(self) -> None:
         for live in tuple(self._live.values()):

@@ -1,6 +1,6 @@
 """`io.l5d.static`: endpoints written in the configuration itself."""
 
-from itertools import islice
+from collections.abc import Iterator
 from time import time
 from typing import Final, Literal
 
@@ -9,9 +9,9 @@ from pydantic import model_validator
 from linkerd_tcp.config.endpoints import EndpointItem
 from linkerd_tcp.config.fields import Items, Table, refuse
 from linkerd_tcp.config.namers import NamerOptions
-from linkerd_tcp.naming.addr import Bound
+from linkerd_tcp.naming.addr import Failed
 from linkerd_tcp.naming.name import BoundName, Found
-from linkerd_tcp.naming.namer import Hosts, NamerContext, NamerFigures, WatchState
+from linkerd_tcp.naming.namer import Hosts, NamerContext, NamerFigures, WatchState, watch_state
 from linkerd_tcp.naming.nametree import NEG, Leaf
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var, Watch
@@ -19,7 +19,6 @@ from namers.endpoints import Endpoint
 from namers.live import LiveName
 
 KIND: Final = "io.l5d.static"
-MAX_ROWS: Final = 4000
 
 
 class StaticConfig(NamerOptions):
@@ -84,13 +83,11 @@ class StaticNamer:
         """The first element of every name, sorted."""
         return sorted({name[0] for name in self._services})
 
-    def watches(self) -> list[WatchState]:
-        rows = []
-        for name, live in islice(tuple(self._live.items()), MAX_ROWS):
+    def watches(self) -> Iterator[WatchState]:
+        for name, live in tuple(self._live.items()):
             value = live.addr.value
-            addresses = len(value.addresses) if isinstance(value, Bound) else 0
-            rows.append(WatchState(str(Path(name)), type(value).__name__.lower(), addresses, self._started_at))
-        return rows
+            error = value.cause if isinstance(value, Failed) else None
+            yield watch_state(str(Path(name)), value, self._started_at, error)
 
     def close(self) -> None:
         for live in tuple(self._live.values()):

@@ -1,10 +1,10 @@
 """What a namer and an interpreter are. A plug-in implements one of these two protocols."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from linkerd_tcp.naming.addr import Addr
+from linkerd_tcp.naming.addr import Addr, Bound
 from linkerd_tcp.naming.delegate import DelegateTree
 from linkerd_tcp.naming.dtab import Dtab
 from linkerd_tcp.naming.name import Binding, Found
@@ -31,12 +31,35 @@ class WatchState:
     """One name that a namer is watching, for people: a row of /namers.json. Times are seconds since the epoch."""
 
     name: str
+    """The path looked up, as text, without what was left over."""
     state: str
     addresses: int
     last_good_at: float | None = None
     error: str | None = None
+    """Why the last attempt failed; None once one has succeeded. A watch with an error is stale."""
     error_at: float | None = None
     next_attempt_at: float | None = None
+    value: Addr | str | None = None
+    """What is known now: its addresses, or a few words where it is something else. None: nothing to add to `state`."""
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the last attempt failed: what is known may not be so any more."""
+        return self.error is not None
+
+
+def watch_state(
+    name: str,
+    addr: Addr,
+    last_good_at: float | None = None,
+    error: str | None = None,
+    error_at: float | None = None,
+    next_attempt_at: float | None = None,
+) -> WatchState:
+    """The row of a name whose addresses are `addr` now."""
+    count = len(addr.addresses) if isinstance(addr, Bound) else 0
+    state = type(addr).__name__.lower()
+    return WatchState(name, state, count, last_good_at, error, error_at, next_attempt_at, addr)
 
 
 class Discovery(Protocol):
@@ -46,8 +69,10 @@ class Discovery(Protocol):
     prefix: Path
     figures: NamerFigures
 
-    def watches(self) -> list[WatchState]:
-        """Every name watched now, at most a few thousand."""
+    def watches(self) -> Iterable[WatchState]:
+        """Every name watched now, each row made when it is asked for: there may be thousands, and no reader waits
+        for all of them at once. A list will do where there are few.
+        """
 
 
 class Namer(Discovery, Protocol):

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from time import monotonic, time
 from typing import Final
@@ -20,7 +20,7 @@ from gevent import monkey
 from gevent.event import Event
 
 from linkerd_tcp.naming.addr import NEG, PENDING, Addr, Address, Bound, Failed, Neg, Pending
-from linkerd_tcp.naming.namer import NamerFigures, WatchState
+from linkerd_tcp.naming.namer import NamerFigures, WatchState, watch_state
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var, Watch
 from linkerd_tcp.net.literal import ip_literal
@@ -137,15 +137,13 @@ class HostResolver:
         """Whether any host name is watched."""
         return bool(self._hosts)
 
-    def watches(self) -> list[WatchState]:
-        """Every name watched now, at most 4 000 of them."""
-        rows = []
-        for host in tuple(self._hosts.values())[:4000]:
-            addresses = len(host.value.addresses) if isinstance(host.value, Bound) else 0
-            next_at = time() + host.next_at - monotonic() if host.query is None else None
-            state = type(host.value).__name__.lower()
-            rows.append(WatchState(host.name, state, addresses, host.last_good_at, host.error, host.error_at, next_at))
-        return rows
+    def watches(self) -> Iterator[WatchState]:
+        """Every name watched now."""
+        for host in tuple(self._hosts.values()):
+            next_at = None
+            if host.query is None and host not in self._waiting:
+                next_at = time() + host.next_at - monotonic()
+            yield watch_state(host.name, host.value, host.last_good_at, host.error, host.error_at, next_at)
 
     def close(self) -> None:
         """End the greenlet; threads that are still asking end by themselves, unheard. Closing twice is harmless."""

@@ -65,7 +65,7 @@ class TestFs(NamerContract):
         watch = namer.lookup(known)
         assert [(row.name, row.state) for row in namer.watches()] == [("/a", "neg"), ("/a/web", "bound")]
         watch.close()
-        assert namer.watches() == []
+        assert list(namer.watches()) == []
 
 
 def name_of(watch: Watch[Found]) -> BoundName:
@@ -84,7 +84,7 @@ def bound(*ports: int) -> Bound:
 
 
 def row_of(namer: FsNamer) -> WatchState:
-    return namer.watches()[-1]
+    return list(namer.watches())[-1]
 
 
 # -- configuration

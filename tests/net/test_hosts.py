@@ -152,7 +152,7 @@ def test_a_failure_keeps_the_last_good_addresses_and_is_counted_and_shown(resolv
     assert row.error_at is not None
     names.answers["web"] = _socket.gaierror(_socket.EAI_NONAME, "gone")
     eventually(lambda: watch.value == NEG)
-    assert resolver.watches()[0].error is None
+    assert next(iter(resolver.watches())).error is None
 
 
 def test_a_failure_before_any_good_is_failed(resolvers: list[HostResolver]) -> None:
@@ -205,7 +205,7 @@ def test_a_name_is_asked_for_once_for_all_who_watch_it_and_no_more_when_nobody_d
     assert resolver.watch("web").value == bound("10.0.0.1")
     one.close()
     one.close()
-    assert len(resolver.watches()) == 1
+    assert len(list(resolver.watches())) == 1
     resolver.close()
     gevent.sleep(0.1)
     assert len(names.asked) <= 2

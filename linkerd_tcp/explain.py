@@ -19,6 +19,7 @@ from linkerd_tcp.naming.name import Binding, BoundName
 from linkerd_tcp.naming.namer import InterpreterContext, Namer, NamerContext
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.hosts import HostResolver
+from linkerd_tcp.transformers.build import build_interpreter, build_namer
 
 SETTLE_SECS: Final = 10.0
 """How long names that are looked up elsewhere may take to be known."""
@@ -32,7 +33,8 @@ def explain(config: AppConfig, path: Path, label: str | None) -> int:
     router = _router(config, label)
     with _namers(config) as (namers, utilities):
         dtab = router.effective_dtab(config.namers)
-        interpreter = router.interpreter.build(InterpreterContext(router.label, dtab, namers, utilities))
+        context = InterpreterContext(router.label, dtab, namers, utilities)
+        interpreter = build_interpreter(router.interpreter, context)
         watch = interpreter.bind(path)
         binding = _settled(watch)
         print("\n".join(lines_of(interpreter.delegate(path))))
@@ -58,7 +60,7 @@ def _namers(config: AppConfig) -> Iterator[tuple[list[Any], Namer]]:
     namers: list[Namer] = []
     try:
         for namer_config in config.namers:
-            namer = namer_config.build(NamerContext(hosts))
+            namer = build_namer(namer_config, NamerContext(hosts), utilities)
             namers.append(namer)
             namer.start()
         yield namers, utilities

@@ -28,6 +28,9 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
     "balancer": {
         "p2c": "linkerd_tcp.balancers.p2c:P2cConfig",
     },
+    "transformer": {
+        "io.l5d.port": "linkerd_tcp.transformers.port:PortConfig",
+    },
     # What is always there and no file configures: a namer itself, not the model of one.
     "utilities": {
         "/$/": "namers.inet:Utilities",

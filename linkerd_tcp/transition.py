@@ -30,6 +30,7 @@ from linkerd_tcp.record import Book, Record, address_text
 from linkerd_tcp.router import Drained, Router
 from linkerd_tcp.server import Server
 from linkerd_tcp.terminator import Terminator
+from linkerd_tcp.transformers.build import asks_namers, build_interpreter, build_namer
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ class Transition:
         running = self._running
         if running.namer_configs.get(config.prefix) == config:
             return running.namers[config.prefix]
-        namer: Namer = self._remember(config.build(NamerContext(running.hosts)))
+        namer: Namer = self._remember(build_namer(config, NamerContext(running.hosts), running.utilities))
         namer.start()
         return namer
 
@@ -156,12 +157,12 @@ class Transition:
         namers = tuple(self._namers.values())
         dtab = config.effective_dtab(self._config.namers)
         # One that asks elsewhere has no use for the namers here, and a change of theirs is none of its own.
-        made_of = (config.interpreter, dtab, tuple(map(id, namers)) if config.interpreter.uses_namers else ())
+        made_of = (config.interpreter, dtab, tuple(map(id, namers)) if asks_namers(config.interpreter) else ())
         self._made_of[config.label] = made_of
         if running.interpreters_made_of.get(config.label) == made_of:
             return running.routers[config.label].interpreter
         context = InterpreterContext(config.label, dtab, namers, running.utilities)
-        interpreter: Interpreter = self._remember(config.interpreter.build(context))
+        interpreter: Interpreter = self._remember(build_interpreter(config.interpreter, context))
         return interpreter
 
     def _keep_or_make(self, key: ServerKey, tls: ServerTls) -> Terminator:

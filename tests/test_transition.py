@@ -240,8 +240,8 @@ def test_an_interpreter_for_which_nothing_changed_goes_on_with_all_it_knows(
     running: Running, configure: Configure
 ) -> None:
     apply(running, configure(0))
-    before = running.routers["default"].interpreter
+    before = running.routers["r"].interpreter
     apply(running, configure(free_port()))
-    assert running.routers["default"].interpreter is before
+    assert running.routers["r"].interpreter is before
     apply(running, configure(0, services="elsewhere"))
-    assert running.routers["default"].interpreter is not before
+    assert running.routers["r"].interpreter is not before

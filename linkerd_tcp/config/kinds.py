@@ -1,4 +1,4 @@
-"""Values whose `kind` says which model reads them: namers, interpreters, identifiers, balancers."""
+"""Values whose `kind` says which model reads them: namers, interpreters, identifiers, balancers, transformers."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -111,3 +111,4 @@ NamerOf: TypeAlias = Annotated[Any, ByKind("namer")]
 InterpreterOf: TypeAlias = Annotated[Any, ByKind("interpreter", "default")]
 IdentifierOf: TypeAlias = Annotated[Any, ByKind("identifier")]
 BalancerOf: TypeAlias = Annotated[Any, ByKind("balancer", "p2c")]
+TransformerOf: TypeAlias = Annotated[Any, ByKind("transformer")]

@@ -2,9 +2,10 @@
 
 from pydantic import Field
 
-from linkerd_tcp.config.fields import Items, PathText
+from linkerd_tcp.config.fields import PathText
 from linkerd_tcp.config.model import Model
-from linkerd_tcp.config.unbuilt import Transformer, default_prefix
+from linkerd_tcp.config.transformers import Transformers
+from linkerd_tcp.config.unbuilt import default_prefix
 
 
 class NamerOptions(Model):
@@ -13,5 +14,5 @@ class NamerOptions(Model):
     kind: str
     prefix: PathText = Field(default_factory=default_prefix)
     """What follows `/#` in the paths that reach this namer; by default `/` and the kind."""
-    transformers: Items[Transformer] = ()
+    transformers: Transformers = ()
     """Applied in order to what the namer finds."""

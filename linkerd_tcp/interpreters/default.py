@@ -6,9 +6,9 @@ which goes through the dtab again.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, Final, Literal
 
-from linkerd_tcp.config.model import Model
+from linkerd_tcp.config.interpreters import InterpreterOptions
 from linkerd_tcp.interpreters.tracked import Read, Tracked
 from linkerd_tcp.naming.addr import Failed, Pending
 from linkerd_tcp.naming.bind import bind
@@ -24,10 +24,8 @@ _UTILITIES: Final = -1
 """The place of the utility names among the namers, in keys."""
 
 
-class DefaultConfig(Model):
+class DefaultConfig(InterpreterOptions):
     """`interpreter: {kind: default}`, and what a router gets that names no interpreter."""
-
-    uses_namers: ClassVar[bool] = True
 
     kind: Literal["default"] = "default"
 

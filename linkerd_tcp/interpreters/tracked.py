@@ -1,8 +1,9 @@
 """A live value computed from other live values, without being told beforehand from which."""
 
 from collections.abc import Callable, Hashable
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
+from linkerd_tcp.naming.watch import Read as Read  # where it was once, for who imports it from here
 from linkerd_tcp.naming.watch import Var, Watch
 
 T = TypeVar("T")
@@ -10,12 +11,6 @@ V = TypeVar("V")
 
 MAX_ROUNDS: Final = 100
 """How often one change may bring about the next before it is let rest until something changes by itself."""
-
-
-class Read(Protocol):
-    """Given to a computation: the value of the watch known by `key`, opened if it is not open yet."""
-
-    def __call__(self, key: Hashable, open_watch: Callable[[], Watch[V]]) -> V: ...
 
 
 class _Source:

@@ -4,10 +4,11 @@ Discovery is pushed: whoever holds a `Watch` is called at the moment its value c
 traffic. Nothing here blocks, sleeps or knows of greenlets; a callback runs in whatever calls `Var.set`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+V = TypeVar("V")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -26,6 +27,14 @@ class Watch(Protocol[T_co]):
 
     def close(self) -> None:
         """End the watch; what feeds it may be released. Closing twice is harmless."""
+
+
+class Read(Protocol):
+    """Given to a computation: the value of the watch known by `key`, opened if it is not open yet. When that value
+    changes, the computation is made again.
+    """
+
+    def __call__(self, key: Hashable, open_watch: Callable[[], Watch[V]]) -> V: ...
 
 
 class Var(Generic[T]):

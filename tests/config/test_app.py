@@ -73,7 +73,7 @@ DEFAULTS = {
         {
             "label": "default",
             "dtab": "",
-            "interpreter": {"kind": "default"},
+            "interpreter": {"kind": "default", "transformers": []},
             "bindingTimeoutMs": 10_000,
             "bindingCache": {"paths": 1_000, "idleTtlSecs": 600.0},
             "servers": [SERVER],

@@ -108,16 +108,6 @@ def test_more_than_one_process_is_not_built_yet(workers: str) -> None:
     ]
 
 
-def test_transformers_of_a_namer_are_each_not_built_yet() -> None:
-    namer = (
-        "{kind: io.l5d.static, services: {}, transformers: [{kind: io.l5d.port, port: 80}, {kind: io.l5d.localhost}]}"
-    )
-    assert not_built(read(f"namers: [{namer}]\n{MINIMAL}")) == [
-        "f:1:68: namers[0].transformers[0].kind: io.l5d.port is not built yet",
-        "f:1:99: namers[0].transformers[1].kind: io.l5d.localhost is not built yet",
-    ]
-
-
 @pytest.mark.parametrize(
     ("before", "after", "keys"),
     [

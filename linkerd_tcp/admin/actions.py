@@ -6,9 +6,9 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 
 from linkerd_tcp.admin.controls import Controls
-from linkerd_tcp.admin.inputs import body_fields, refuse, text_field
-from linkerd_tcp.admin.streams import JSON_TYPE, dumps
 from linkerd_tcp.errors import ConfigError, StartError
+from linkerd_tcp.web.inputs import body_fields, refuse, text_field
+from linkerd_tcp.web.streams import JSON_TYPE, dumps
 
 
 def blueprint(app: Controls) -> Blueprint:

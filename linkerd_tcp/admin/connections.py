@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import Final
 
-from linkerd_tcp.admin.streams import array, dump_pieces, dumps
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.record import Book, Record, address_text, as_json
+from linkerd_tcp.web.streams import array, dump_pieces, dumps
 
 DEFAULT_LIMIT: Final = 200
 MOST: Final = 2_000

@@ -7,14 +7,14 @@ import gevent
 from flask import Blueprint, Response, request
 
 from linkerd_tcp.admin.controls import Controls
-from linkerd_tcp.admin.inputs import body_fields, refuse
-from linkerd_tcp.admin.streams import JSON_TYPE, dump_pieces, dumps, stream
 from linkerd_tcp.errors import DtabError
 from linkerd_tcp.naming.delegate import DelegateTree, to_json
 from linkerd_tcp.naming.dtab import Dentry, Dtab
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.router import Router
+from linkerd_tcp.web.inputs import body_fields, refuse
+from linkerd_tcp.web.streams import JSON_TYPE, dump_pieces, dumps, stream
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 PENDING_SECS: Final = 2.0

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from linkerd_tcp.admin.controls import Controls
-from linkerd_tcp.admin.streams import array, dump_pieces, dumps, rows
 from linkerd_tcp.balancers.balancer import Balancer
 from linkerd_tcp.naming.addr import Addr, Failed
 from linkerd_tcp.naming.delegate import binding_json
 from linkerd_tcp.naming.namer import Discovery, WatchState
 from linkerd_tcp.router import Route, Router
+from linkerd_tcp.web.streams import array, dump_pieces, dumps, rows
 
 
 def bindings(app: Controls) -> Iterator[str]:

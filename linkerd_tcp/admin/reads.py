@@ -10,13 +10,13 @@ from prometheus_client.core import CollectorRegistry
 from linkerd_tcp import __version__
 from linkerd_tcp.admin import connections, names
 from linkerd_tcp.admin.controls import Controls
-from linkerd_tcp.admin.guard import Guard
-from linkerd_tcp.admin.inputs import refuse
 from linkerd_tcp.admin.overview import overview
 from linkerd_tcp.admin.process import ProcessCollector
-from linkerd_tcp.admin.streams import dump_pieces, dumps, stream
 from linkerd_tcp.config.load import effective
 from linkerd_tcp.metrics import CONTENT_TYPE, AppCollector, exposition
+from linkerd_tcp.web.guard import Guard
+from linkerd_tcp.web.inputs import refuse
+from linkerd_tcp.web.streams import dump_pieces, dumps, stream
 
 TEXT: Final = "text/plain; charset=utf-8"
 HTML: Final = "text/html; charset=utf-8"

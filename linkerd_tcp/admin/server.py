@@ -1,43 +1,13 @@
-"""The admin server's socket side: gevent's pywsgi, with the bounds and deadlines that it lacks.
+"""The admin server: its Flask app on a bounded HTTP server."""
 
-At most MAX_CONNECTIONS are served at once. Beyond them, whoever has been silent longest (between two requests, or
-in the middle of sending one) makes room, so that neither idle keep-alive connections nor those that dawdle can keep
-a probe from its answer; if all of them are being answered, the newcomer gets a 503.
-"""
-
-import errno
-import logging
-import socket
-from types import TracebackType
-from typing import Any, Final
-
-import gevent
-import gevent.socket
-from gevent.pool import Pool
-from gevent.pywsgi import WSGIHandler, WSGIServer
+from typing import Final
 
 from linkerd_tcp.admin import delegator, web
 from linkerd_tcp.admin.controls import Controls
-from linkerd_tcp.admin.guard import Guard
-from linkerd_tcp.admin.streams import dumps
-from linkerd_tcp.net.listener import bind
-from linkerd_tcp.net.turns import turn_loop
+from linkerd_tcp.web.guard import PROBES, Guard
+from linkerd_tcp.web.server import HttpServer, Limits
 
-MAX_CONNECTIONS: Final = 100
-BACKLOG: Final = 256
-IDLE_SECS: Final = 15.0
-"""Until the first line of a request, or of the next one."""
-
-REQUEST_SECS: Final = 30.0
-"""From its first line: headers, body, the work, and writing the answer."""
-
-STALL_SECS: Final = 10.0
-"""A write that makes no headway."""
-
-CLOSE_SECS: Final = 1.0
-"""What requests under way get at the end."""
-
-_log = logging.getLogger(__name__)
+LIMITS: Final = Limits("admin server", max_connections=100, max_body_bytes=delegator.MAX_BODY_BYTES)
 
 
 class AdminServer:
@@ -45,28 +15,22 @@ class AdminServer:
 
     def __init__(self, app: Controls) -> None:
         self._app = app
-        self._guard = Guard(app.config.admin.allowed_hosts)
-        self._server: _Server | None = None
+        self._guard = Guard(app.config.admin.allowed_hosts, PROBES)
+        self._http = HttpServer(LIMITS)
 
     def bind(self) -> None:
         """Listen; StartError that names `admin.port` if that cannot be."""
         config = self._app.config.admin
-        listening = bind(config.ip, config.port, BACKLOG, "admin.port")
-        # pywsgi wants gevent's kind of socket.
-        listener = gevent.socket.socket(listening.family, listening.type, listening.proto, fileno=listening.detach())
-        self._server = _Server(listener, web.create(self._app, self._guard))
+        self._http.bind(config.ip, config.port, "admin.port", web.create(self._app, self._guard))
 
     def start(self) -> None:
         """Answer. Until here, clients wait in the queue."""
-        assert self._server is not None, "bind comes first"
-        self._server.start()
+        self._http.start()
 
     @property
     def address(self) -> tuple[str, int]:
         """(ip, port) that it listens on; the port is the real one where the file says 0."""
-        assert self._server is not None, "bind comes first"
-        address: tuple[str, int] = self._server.address[:2]
-        return address
+        return self._http.address
 
     def reconfigure(self) -> None:
         """After a reload: `allowedHosts` applies from here on (`readOnly` is looked at in each request)."""
@@ -74,171 +38,4 @@ class AdminServer:
 
     def close(self) -> None:
         """Close the listener, give what is being answered a moment, and end the rest."""
-        if self._server is not None:
-            self._server.close_all()
-
-
-class _Server(WSGIServer):  # type: ignore[misc]
-    """pywsgi with a bound on connections."""
-
-    def __init__(self, listener: gevent.socket.socket, application: Any) -> None:
-        # SERVER_NAME given: pywsgi would ask a name server for it.
-        super().__init__(
-            listener,
-            application,
-            spawn=Pool(),
-            log=None,
-            error_log=_Quiet(),
-            handler_class=_Handler,
-            environ={"SERVER_NAME": str(listener.getsockname()[0])},
-        )
-        self.silent: dict[_Handler, None] = {}
-        """Those that wait for a whole request, the longest silent first."""
-        self.answering: set[_Handler] = set()
-
-    def handle(self, sock: gevent.socket.socket, address: Any) -> None:
-        if len(self.silent) + len(self.answering) >= MAX_CONNECTIONS:
-            if not self.silent:
-                _refuse(sock)
-                return
-            next(iter(self.silent)).hang_up()
-        handler = _Handler(sock, address, self)
-        try:
-            handler.handle()
-        finally:
-            self.silent.pop(handler, None)
-            self.answering.discard(handler)
-
-    def close_all(self) -> None:
-        self.close()
-        for handler in list(self.silent):
-            handler.hang_up()
-        self.pool.join(timeout=CLOSE_SECS)
-        self.pool.kill(timeout=CLOSE_SECS)
-
-
-def _refuse(sock: gevent.socket.socket) -> None:
-    """Whatever it was going to ask; the few bytes always fit the socket's buffer."""
-    try:
-        sock.send(_plain("503 Service Unavailable", "This admin server is answering as many requests as it can."))
-    except OSError as error:
-        _log.debug("refused client had gone: %s", error)
-    sock.close()
-
-
-def _plain(status: str, words: str) -> bytes:
-    body = dumps({"error": words}) + "\n"
-    return (
-        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"Connection: close\r\n\r\n{body}"
-    ).encode()
-
-
-class _BadRequest(ValueError):
-    """A request that is refused before anything looks at it; `answer` is the whole response."""
-
-    def __init__(self, status: str, words: str) -> None:
-        super().__init__(words)
-        self.status = status.encode()
-        self.answer = _plain(status, words)
-
-
-class _Handler(WSGIHandler):  # type: ignore[misc]
-    """One connection, one request after another, each within its time."""
-
-    ignored_socket_errors = (errno.EPIPE, errno.ECONNRESET, errno.ETIMEDOUT, "timed out")
-
-    def __init__(self, sock: gevent.socket.socket, address: Any, server: _Server) -> None:
-        sock.settimeout(STALL_SECS)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super().__init__(sock, address, server)
-        self._deadline: Any = None
-        self._be_silent()
-
-    def hang_up(self) -> None:
-        """End it from outside: its reader sees the end of the file."""
-        # Out of the list at once: its greenlet runs only in the next turn, and the next newcomer needs another's place.
-        self.server.silent.pop(self, None)
-        sock = self.__dict__.get("socket")
-        if sock is not None:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError as error:
-                _log.debug("client had gone: %s", error)
-
-    def _be_silent(self) -> None:
-        self.server.answering.discard(self)
-        self.server.silent[self] = None
-
-    def handle(self) -> None:
-        try:
-            super().handle()
-        except gevent.Timeout:
-            _log.debug("client %s took too long", self.client_address)
-        except OSError as error:
-            _log.debug("client %s has gone: %s", self.client_address, error)
-
-    def handle_one_request(self) -> Any:
-        # Requests that come all at once would otherwise be answered all in one turn of the loop.
-        turn_loop()
-        self._be_silent()
-        # pywsgi has no deadlines, and a socket's own timeout is begun anew by every byte.
-        self._deadline = gevent.Timeout.start_new(IDLE_SECS)
-        try:
-            return super().handle_one_request()
-        finally:
-            self._deadline.close()
-
-    def read_requestline(self) -> Any:
-        line = super().read_requestline()
-        self._deadline.close()
-        self._deadline = gevent.Timeout.start_new(REQUEST_SECS)
-        return line
-
-    def read_request(self, raw_requestline: str) -> Any:
-        known = super().read_request(raw_requestline)
-        self.server.silent.pop(self, None)
-        self.server.answering.add(self)
-        if self.headers.get("transfer-encoding") is not None:
-            raise _BadRequest("411 Length Required", "Send the body with a Content-Length, not in chunks.")
-        if (self.content_length or 0) > delegator.MAX_BODY_BYTES:
-            # Here and not in the app, because pywsgi would read all of it afterwards, without a pause.
-            raise _BadRequest("413 Content Too Large", f"At most {delegator.MAX_BODY_BYTES} bytes are read.")
-        return known
-
-    def _handle_client_error(self, ex: BaseException) -> tuple[bytes, bytes]:
-        _log.debug("bad request from %s: %s", self.client_address, ex)
-        if not isinstance(ex, _BadRequest):
-            ex = _BadRequest("400 Bad Request", "This is no HTTP request that can be read.")
-        return ex.status, ex.answer
-
-    def handle_error(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """pywsgi would print the traceback on standard error."""
-        self.close_connection = True
-        if issubclass(kind, gevent.Timeout | OSError):
-            _log.debug("client %s took too long or has gone: %s", self.client_address, error)
-            return
-        if not issubclass(kind, gevent.GreenletExit):
-            _log.error("an admin request failed; please report this", exc_info=(kind, error, trace))
-        if not self.headers_sent:
-            self.socket.sendall(
-                _plain("500 Internal Server Error", "This request failed here; the log has the details.")
-            )
-
-    def log_request(self) -> None:
-        if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s", self.format_request())
-
-
-class _Quiet:
-    """Where pywsgi writes its own errors."""
-
-    def write(self, text: str) -> None:
-        _log.debug("%s", text.rstrip())
-
-    def writelines(self, lines: list[str]) -> None:
-        for line in lines:
-            self.write(line)
-
-    def flush(self) -> None:
-        """Nothing waits here."""
+        self._http.close()

@@ -1,4 +1,4 @@
-"""Who may ask what: the Host, Origin and token rules of the admin server.
+"""Who may ask what: the Host, Origin and token rules of our HTTP servers.
 
 A page elsewhere can make a browser send requests here (and, by DNS rebinding, even read the answers), so a request is
 answered only if it was meant for this machine's name, and one that changes something only if it comes from our own
@@ -16,7 +16,7 @@ TOKEN_HEADER: Final = "X-L5d-Token"
 TOKEN_FIELD: Final = "token"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROBED: Final = frozenset({"/metrics", "/ping", "/live", "/ready"})
-ANY_HOST: Final = _PROBED | {"/admin" + path for path in _PROBED} | {"/admin/metrics/prometheus"}
+PROBES: Final = _PROBED | {"/admin" + path for path in _PROBED} | {"/admin/metrics/prometheus"}
 """Scrapers and probes reach these by whatever name; nothing in them is secret, nothing is changed by them."""
 
 _BROWSER_SIGNS: Final = ("HTTP_ORIGIN", "HTTP_SEC_FETCH_SITE", "HTTP_COOKIE")
@@ -25,7 +25,9 @@ _BROWSER_SIGNS: Final = ("HTTP_ORIGIN", "HTTP_SEC_FETCH_SITE", "HTTP_COOKIE")
 class Guard:
     """The rules, with the names that this machine may be called by."""
 
-    def __init__(self, allowed_hosts: Iterable[str] = ()) -> None:
+    def __init__(self, allowed_hosts: Iterable[str] = (), any_host: frozenset[str] = frozenset()) -> None:
+        self._any_host = any_host
+        """Paths that are answered whatever this machine is called."""
         self.token = secrets.token_urlsafe(32)
         """New in each process; our page has it and no other page can read it."""
         self.allow(allowed_hosts)
@@ -38,7 +40,7 @@ class Guard:
     def refusal(self, environ: Mapping[str, Any]) -> str | None:
         """Why this request is refused, and what to do; None if host and origin are right. The token comes later."""
         host = environ.get("HTTP_HOST", "")
-        if environ["PATH_INFO"] not in ANY_HOST and not self._is_ours(host):
+        if environ["PATH_INFO"] not in self._any_host and not self._is_ours(host):
             return self._wrong_host(host)
         origin = environ.get("HTTP_ORIGIN")
         if origin is None or environ["REQUEST_METHOD"] in SAFE_METHODS:

@@ -1,0 +1,5 @@
+"""What every HTTP server of ours needs: admin's and namerd's.
+
+`server` is gevent's pywsgi with bounds and deadlines; `app` puts a Flask app behind the guard and every error in
+words; `guard` says who may ask what; `inputs` reads what a request brings; `streams` writes long answers.
+"""

@@ -31,7 +31,7 @@ from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import admin_changes, keep_running, restart_only_changes
 from linkerd_tcp.errors import Cause, LinkerdTcpError, StartError
 from linkerd_tcp.logs import Logs
-from linkerd_tcp.naming.namer import Discovery, shown_prefix
+from linkerd_tcp.naming.namer import Discovery
 from linkerd_tcp.net.descriptors import Capacity, raise_limit
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
@@ -39,6 +39,7 @@ from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.record import Book
 from linkerd_tcp.router import Router
 from linkerd_tcp.server import Server, end_connection
+from linkerd_tcp.staleness import remarks
 from linkerd_tcp.transition import Running, Transition, stop_listening
 
 SWEEP_INTERVAL_SECS: Final = 1.0
@@ -96,13 +97,10 @@ class App:
 
     @property
     def ready(self) -> tuple[bool, list[str]]:
-        """Whether every listener is open and stays so; and what a person should know besides."""
-        stale = [
-            f"namer {shown_prefix(namer)}: {watch.name}: {watch.error}"
-            for namer in self.namers
-            for watch in namer.watches()
-            if watch.error is not None
-        ]
+        """Whether every listener is open and stays so; and what a person should know besides. To be asked in a
+        greenlet.
+        """
+        stale = remarks(self.namers)
         return self._accepting, stale
 
     @property

@@ -25,6 +25,7 @@ from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.record import Book
 from linkerd_tcp.router import Router
 from linkerd_tcp.server import Server
+from linkerd_tcp.staleness import count_stale
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -102,7 +103,9 @@ class _Now:
         self.reload_ok = source.last_reload_ok
         self.dropped_lines = source.dropped_lines
         self.expiries = _expiries(source.servers)
-        self.namers = [(_namer_label(namer), namer.figures) for namer in source.namers]
+        namers = list(source.namers)
+        self.namers = [(_namer_label(namer), namer.figures) for namer in namers]
+        self.stale = [(_namer_label(namer), count_stale(namer, turns)) for namer in namers]
         self.routers: list[tuple[tuple[str], RouterFigures]] = [
             ((label,), router.figures) for label, router in source.routers.items()
         ]
@@ -294,6 +297,8 @@ FAMILIES: Final = (
     _Family(_COUNTER, "l5d_namer_errors_total", "Discovery that failed; what was known is kept.", ("namer", "cause"),
             _namer_errors),
     _Family(_GAUGE, "l5d_namer_last_good_timestamp_seconds", "When discovery last succeeded.", ("namer",), _last_good),
+    _Family(_GAUGE, "l5d_namer_stale_watches", "Names whose last attempt failed; what was known is kept.", ("namer",),
+            lambda now: now.stale),
     _Family(_GAUGE, "l5d_config_last_reload_success", "1 unless the last reload was refused.", (),
             lambda now: (((), float(now.reload_ok)),)),
     _Family(_COUNTER, "l5d_log_dropped_lines_total", "Lines of logs that could not be written.", ("log", "reason"),

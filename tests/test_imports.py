@@ -18,6 +18,7 @@ ORDER = [
     "envelope",
     "record",
     "net",
+    "staleness",
     "registry",
     "config",
     "credentials",

@@ -20,6 +20,7 @@ from linkerd_tcp.figures import DURATION_BOUNDS_SECS
 from linkerd_tcp.metrics import PART_LINES, AppCollector, exposition
 from linkerd_tcp.naming.addr import Address, Bound
 from linkerd_tcp.naming.name import BoundName
+from linkerd_tcp.naming.namer import WatchState
 from linkerd_tcp.naming.nametree import Leaf
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var
@@ -58,6 +59,7 @@ FAMILIES = {
     "l5d_namer_updates": ("counter", {"namer"}),
     "l5d_namer_errors": ("counter", {"namer", "cause"}),
     "l5d_namer_last_good_timestamp_seconds": ("gauge", {"namer"}),
+    "l5d_namer_stale_watches": ("gauge", {"namer"}),
     "l5d_config_last_reload_success": ("gauge", set()),
     "l5d_log_dropped_lines": ("counter", {"log", "reason"}),
     "l5d_build_info": ("gauge", {"version", "python", "gevent"}),
@@ -159,6 +161,13 @@ def test_failures_are_counted_under_their_cause(app: FakeApp, endpoint: Endpoint
     assert value(app, "l5d_balancer_connect_failures_total", dst=WEB, cause="refused") >= 1
     assert value(app, "l5d_route_errors_total", rt="default", cause="not_found") == 1
     assert value(app, "l5d_namer_errors_total", namer="/io.l5d.static", cause="unreadable") == 1
+
+
+def test_stale_watches_are_counted(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert value(app, "l5d_namer_stale_watches", namer="/io.l5d.static") == 0
+    rows = [WatchState("/web", "bound", 1, 1.0, "away", 2.0), WatchState("/other", "bound", 1, 1.0)]
+    monkeypatch.setattr(app.namers[0], "watches", lambda: rows)
+    assert value(app, "l5d_namer_stale_watches", namer="/io.l5d.static") == 1
 
 
 def test_bytes_count_while_they_flow_and_stay_when_the_connection_ends(app: FakeApp) -> None:

@@ -1,15 +1,19 @@
 """/bindings.json and /namers.json, piece by piece."""
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.balancers.balancer import Balancer
-from linkerd_tcp.naming.addr import Addr, Failed
+from linkerd_tcp.naming.addr import Addr, Bound, Failed
 from linkerd_tcp.naming.delegate import binding_json
 from linkerd_tcp.naming.namer import Discovery, WatchState
 from linkerd_tcp.router import Route, Router
 from linkerd_tcp.web.streams import array, dump_pieces, dumps, rows
+
+MOST_VALUES: Final = 20
+"""Addresses shown of one watch; `addresses` is how many there are."""
 
 
 def bindings(app: Controls) -> Iterator[str]:
@@ -67,8 +71,20 @@ def watch_json(watch: WatchState) -> dict[str, Any]:
         "name": watch.name,
         "state": watch.state,
         "addresses": watch.addresses,
+        "value": value_json(watch),
         "lastGoodAt": watch.last_good_at,
         "error": watch.error,
         "errorAt": watch.error_at,
         "nextAttemptAt": watch.next_attempt_at,
     }
+
+
+def value_json(watch: WatchState) -> list[str]:
+    """`["127.0.0.1:80", ...]`: the first MOST_VALUES addresses, or the few words that a watch of another kind has."""
+    match watch.value:
+        case Bound(addresses=addresses):
+            return list(map(str, islice(addresses, MOST_VALUES)))
+        case str() as words:
+            return [words]
+        case _:
+            return []

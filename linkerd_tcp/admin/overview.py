@@ -5,7 +5,6 @@ Long lists are cut: the JSON paths have all of it.
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from math import floor
 from time import time
 from typing import Any, Final, TypeAlias
 
@@ -17,6 +16,7 @@ from linkerd_tcp.naming.namer import Discovery, WatchState, shown_prefix
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.router import Route, Router
 from linkerd_tcp.server import Server
+from linkerd_tcp.staleness import age, ago, ahead
 
 MOST_ROWS: Final = 200
 MOST_CHARS: Final = 200
@@ -55,7 +55,7 @@ def _status(app: Controls, is_ready: bool) -> list[Cell]:
     return [
         _state("ready", _GOOD) if is_ready else _state("not ready", _WARN),
         f"{len(app.book.open):,} open connections",
-        f"up {_age(time() - app.started_at)}",
+        f"up {age(time() - app.started_at)}",
         *([_state("read only", _OFF)] if app.config.admin.read_only else []),
         *reload_state,
     ]
@@ -172,7 +172,7 @@ def _endpoint(endpoint: dict[str, Any]) -> list[Cell]:
         _number(endpoint["connects"]),
         _number(endpoint["failures"]),
         _cut(endpoint["lastError"] or NOTHING),
-        NOTHING if since is None else f"{_age(time() - since)} ago",
+        NOTHING if since is None else ago(since),
     ]
 
 
@@ -185,23 +185,24 @@ NAMER_COLUMNS: Final = (
 def _namers(namers: Iterable[Discovery]) -> Iterator[list[Cell]]:
     for namer in list(namers):
         prefix = _cut(shown_prefix(namer))
-        watches = namer.watches()
-        if not watches:
-            yield [prefix, _cut(namer.kind), "nothing asked for yet", *[NOTHING] * 4]
-        for watch in watches:
+        asked = False
+        for watch in namer.watches():
+            asked = True
             yield [prefix, *_watch(watch)]
+        if not asked:
+            yield [prefix, _cut(namer.kind), "nothing asked for yet", *[NOTHING] * 4]
 
 
 def _watch(watch: WatchState) -> list[Cell]:
-    stale = watch.error is not None
+    stale = watch.is_stale
     words = f"{watch.state}, stale" if stale and watch.state == "bound" else _cut(watch.state)
     return [
         _cut(watch.name),
         _state(words, _BAD if stale else _ADDR_STATES.get(watch.state, _OFF)),
         _number(watch.addresses),
-        NOTHING if watch.last_good_at is None else f"{_age(time() - watch.last_good_at)} ago",
+        NOTHING if watch.last_good_at is None else ago(watch.last_good_at),
         _cut(watch.error or NOTHING),
-        NOTHING if watch.next_attempt_at is None else f"in {_age(watch.next_attempt_at - time())}",
+        NOTHING if watch.next_attempt_at is None else ahead(watch.next_attempt_at),
     ]
 
 
@@ -219,12 +220,3 @@ def _cut(text: str) -> str:
     if short.isprintable():
         return short
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in short)
-
-
-def _age(seconds: float) -> str:
-    """`12 s`, `4 min`, `3 h`, `9 d`: the largest unit that fits."""
-    seconds = max(seconds, 0.0)
-    for unit_secs, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * unit_secs:
-            return f"{floor(seconds / unit_secs)} {unit}"
-    return f"{floor(seconds)} s"

@@ -7,6 +7,9 @@ from time import time
 import pytest
 import requests
 
+from linkerd_tcp.admin.names import watch_json
+from linkerd_tcp.naming.addr import PENDING, Addr, Address, Bound
+from linkerd_tcp.naming.namer import WatchState
 from linkerd_tcp.naming.path import Path
 from tests.admin.conftest import Http
 from tests.admin.fake import FakeApp
@@ -79,12 +82,29 @@ def test_a_path_that_is_not_bound_is_shown_as_what_it_is(app: FakeApp, http: Htt
     assert binding == {"path": "/svc/nowhere", "tree": {"type": "neg"}, "balancers": []}
 
 
-def test_namers_have_their_watches(app: FakeApp, http: Http, client: socket.socket) -> None:
+def test_namers_have_their_watches(app: FakeApp, http: Http, client: socket.socket, endpoints: list[Endpoint]) -> None:
     (namer,) = http.get("/namers.json").json()["namers"]
     assert (namer["prefix"], namer["kind"]) == ("/io.l5d.static", "io.l5d.static")
     (watch,) = namer["watches"]
     assert (watch["name"], watch["state"], watch["addresses"]) == ("/web", "bound", 2)
-    assert set(watch) == {"name", "state", "addresses", "lastGoodAt", "error", "errorAt", "nextAttemptAt"}
+    assert watch["value"] == [f"127.0.0.1:{endpoint.port}" for endpoint in endpoints]
+    assert set(watch) == {"name", "state", "addresses", "value", "lastGoodAt", "error", "errorAt", "nextAttemptAt"}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (
+            Bound(tuple(Address(f"10.0.{n >> 8}.{n & 255}", 80) for n in range(1000))),
+            [f"10.0.0.{n}:80" for n in range(20)],
+        ),
+        ("0.9 * /#/io.l5d.fs/a & 0.1 * /#/io.l5d.fs/b", ["0.9 * /#/io.l5d.fs/a & 0.1 * /#/io.l5d.fs/b"]),
+        (PENDING, []),
+        (None, []),
+    ],
+)
+def test_the_value_of_a_watch_is_its_first_addresses_or_its_words(value: Addr | str | None, shown: list[str]) -> None:
+    assert watch_json(WatchState("/web", "any", 1000, value=value))["value"] == shown
 
 
 def test_the_configuration_is_shown_with_where_it_really_listens(app: FakeApp, http: Http) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 import gevent
 import pytest
 
+from linkerd_tcp import credentials
 from linkerd_tcp.config.client import ClientSettings
 from linkerd_tcp.config.load import parse_config
 from linkerd_tcp.config.tls import ClientIdentity, ClientTls, ProxyHeader
-from linkerd_tcp.connectors import check_client_tls, client_problems_of, connector_for, credentials, secure
+from linkerd_tcp.connectors import check_client_tls, client_problems_of, connector_for, secure
 from linkerd_tcp.connectors.connector import Abandoned, ConnectFailed, Target
 from linkerd_tcp.connectors.handshake import TlsFailed
 from linkerd_tcp.connectors.secure import SecureConnector, server_name

@@ -1,7 +1,7 @@
 """`--explain` and the part of `--check` that needs namers: the naming half of the program, without serving."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Final
@@ -11,18 +11,26 @@ import gevent
 from linkerd_tcp import registry
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.router import RouterConfig
-from linkerd_tcp.errors import ConfigError
+from linkerd_tcp.errors import ConfigError, DtabError
 from linkerd_tcp.naming import nametree
 from linkerd_tcp.naming.addr import Addr, Bound, Failed, Pending
 from linkerd_tcp.naming.delegate import explain as lines_of
+from linkerd_tcp.naming.delegation import DelegateTree, Step
 from linkerd_tcp.naming.name import Binding, BoundName
-from linkerd_tcp.naming.namer import InterpreterContext, Namer, NamerContext
-from linkerd_tcp.naming.path import Path
+from linkerd_tcp.naming.namer import Discovery, InterpreterContext, Namer, NamerContext, WatchState
+from linkerd_tcp.naming.path import ROOT, Path
+from linkerd_tcp.naming.watch import Watch
 from linkerd_tcp.net.hosts import HostResolver
+from linkerd_tcp.staleness import said
 from linkerd_tcp.transformers.build import build_interpreter, build_namer
 
 SETTLE_SECS: Final = 10.0
 """How long names that are looked up elsewhere may take to be known."""
+
+ALTERNATIVES_SECS: Final = 2.0
+"""How long those may take besides that are printed and not used."""
+
+MOST_WAITED_FOR: Final = 20
 
 
 def explain(config: AppConfig, path: Path, label: str | None) -> int:
@@ -31,17 +39,23 @@ def explain(config: AppConfig, path: Path, label: str | None) -> int:
     ConfigError when `label` is needed or is no router's.
     """
     router = _router(config, label)
-    with _namers(config) as (namers, utilities):
+    with _namers(config) as (hosts, namers, utilities):
         dtab = router.effective_dtab(config.namers)
         context = InterpreterContext(router.label, dtab, namers, utilities)
         interpreter = build_interpreter(router.interpreter, context)
-        watch = interpreter.bind(path)
-        binding = _settled(watch)
-        print("\n".join(lines_of(interpreter.delegate(path))))
+        # Both stay open: what a namer says of a name is there while the name is watched.
+        watch, delegation = interpreter.bind(path), interpreter.delegation(path)
+        binding, tree = _settled(watch), _delegated(delegation)
         problem = _problem(binding)
+        says = _Says(namers, utilities, interpreter.sources)
+        print("\n".join(lines_of(tree, says.of)))
         print(
             f"{path}: {problem or 'a new connection would have an address'}", file=sys.stderr if problem else sys.stdout
         )
+        if problem:
+            for line in _waited_for((*namers, *interpreter.sources, hosts)):
+                print(f"{path}: {line}", file=sys.stderr)
+        delegation.close()
         watch.close()
         interpreter.close()
     return 1 if problem else 0
@@ -49,12 +63,12 @@ def explain(config: AppConfig, path: Path, label: str | None) -> int:
 
 def check_namers(config: AppConfig) -> list[str]:
     """Everything wrong with what the namers read, a printable line each."""
-    with _namers(config) as (namers, _):
+    with _namers(config) as (_, namers, _):
         return [problem for namer in namers if hasattr(namer, "check") for problem in namer.check()]
 
 
 @contextmanager
-def _namers(config: AppConfig) -> Iterator[tuple[list[Any], Namer]]:
+def _namers(config: AppConfig) -> Iterator[tuple[Discovery, list[Any], Namer]]:
     hosts = HostResolver()
     utilities = registry.load("utilities", "/$/")(hosts)
     namers: list[Namer] = []
@@ -63,7 +77,7 @@ def _namers(config: AppConfig) -> Iterator[tuple[list[Any], Namer]]:
             namer = build_namer(namer_config, NamerContext(hosts), utilities)
             namers.append(namer)
             namer.start()
-        yield namers, utilities
+        yield hosts, namers, utilities
     finally:
         for namer in (*namers, utilities):
             namer.close()
@@ -93,6 +107,70 @@ def _settled(watch: Any) -> Binding:
         gevent.sleep(0.01)
     result: Binding = watch.value
     return result
+
+
+def _delegated(watch: Watch[DelegateTree]) -> DelegateTree:
+    """The delegation once all of it is known, or as it is after ALTERNATIVES_SECS."""
+    until = monotonic() + ALTERNATIVES_SECS
+    while watch.value.is_pending and monotonic() < until:
+        gevent.sleep(0.01)
+    return watch.value
+
+
+class _Says:
+    """What each namer says of the names that it watches, by the names as they stand in an explanation."""
+
+    def __init__(self, namers: Sequence[Discovery], utilities: Discovery, sources: Sequence[Discovery]) -> None:
+        self._rows: dict[Path, list[tuple[str, WatchState]]] = {}
+        for namer in namers:
+            self._add(Path(("#",)) + namer.prefix, namer)
+        self._add(Path(("$",)), utilities)
+        for source in sources:
+            self._add(ROOT, source)  # an interpreter's names are whole ones
+
+    def _add(self, prefix: Path, discovery: Discovery) -> None:
+        for watch in discovery.watches():
+            try:
+                name = prefix + Path.read(watch.name)
+            except DtabError:
+                continue  # not a path: no step of a delegation has this name
+            self._rows.setdefault(name, []).append((discovery.kind, watch))
+
+    def of(self, node: DelegateTree) -> list[str]:
+        """The lines about one step: of a name that ends there, or is waited for."""
+        name = node.bound.id if node.bound is not None else node.path
+        if name is None or node.step not in (Step.LEAF, Step.TRANSFORMATION, Step.NEG, Step.PENDING, Step.EXCEPTION):
+            return []
+        rows = self._of(name)
+        if node.step is Step.NEG:
+            rows = [(kind, watch) for kind, watch in rows if watch.is_stale]
+        return [f"{kind}: {said(watch)}" for kind, watch in rows if _says_more(watch)]
+
+    def _of(self, name: Path) -> list[tuple[str, WatchState]]:
+        """Those of the longest beginning of `name` that has any. A transformer's names go on with the one inside."""
+        inside = name.drop(tuple(name).index("#")) if name.starts_with(Path(("%",))) and "#" in name else name
+        for length in range(len(inside), 0, -1):
+            if inside.take(length) in self._rows:
+                return self._rows[inside.take(length)]
+        return []
+
+
+def _says_more(watch: WatchState) -> bool:
+    """Whether there is anything to say besides the addresses."""
+    return watch.state != "bound" or watch.is_stale or (watch.last_good_at or watch.next_attempt_at) is not None
+
+
+def _waited_for(discoveries: Iterable[Discovery]) -> Iterator[str]:
+    """Who has not answered, or has answered with an error."""
+    waiting = [
+        f"waiting for {discovery.kind} {watch.name}: {said(watch)}"
+        for discovery in discoveries
+        for watch in discovery.watches()
+        if watch.is_stale or watch.state == "pending"
+    ]
+    yield from waiting[:MOST_WAITED_FOR]
+    if len(waiting) > MOST_WAITED_FOR:
+        yield f"and for {len(waiting) - MOST_WAITED_FOR} more"
 
 
 def _problem(binding: Binding) -> str | None:

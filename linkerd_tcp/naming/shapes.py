@@ -1,6 +1,6 @@
 """Addresses, bindings and delegations as namerd's JSON, and as lines to read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 from linkerd_tcp.naming.addr import Addr, Address, Bound, Failed, Neg, Pending
@@ -11,6 +11,7 @@ from linkerd_tcp.naming.nametree import Alt as AltTree
 from linkerd_tcp.naming.nametree import EmptyTree, FailTree, Leaf, Union, show, show_weight
 
 Json: TypeAlias = dict[str, Any]
+Says: TypeAlias = Callable[[DelegateTree], Iterable[str]]
 
 
 def addr_json(addr: Addr) -> Json:
@@ -87,9 +88,16 @@ def _literal(tree: DelegateTree) -> str:
     return "!" if tree.step is Step.FAIL else "~"
 
 
-def explain(tree: DelegateTree) -> list[str]:
-    """The delegation as indented lines: each path, the entry that led to it, down to addresses and their states."""
-    return list(_lines(tree, "", ""))
+def _nothing(_: DelegateTree) -> Iterable[str]:
+    return ()
+
+
+def explain(tree: DelegateTree, says: Says = _nothing) -> list[str]:
+    """The delegation as indented lines: each path, the entry that led to it, down to addresses and their states.
+
+    Below each step the lines that `says` has of it.
+    """
+    return list(_lines(tree, says, "", ""))
 
 
 _SAYS = {
@@ -102,16 +110,17 @@ _SAYS = {
 }
 
 
-def _lines(tree: DelegateTree, indent: str, lead: str) -> Iterator[str]:
+def _lines(tree: DelegateTree, says: Says, indent: str, lead: str) -> Iterator[str]:
     by = f"  ({tree.dentry.prefix} => {show(tree.dentry.dst)})" if tree.dentry is not None else ""
-    says = tree.message or _SAYS.get(tree.step, "")
-    yield f"{indent}{lead}{_literal(tree)}{by}" + (f": {says}" if says else "")
+    words = tree.message or _SAYS.get(tree.step, "")
+    yield f"{indent}{lead}{_literal(tree)}{by}" + (f": {words}" if words else "")
     deeper = indent + "  "
     if tree.bound is not None:
         yield from _bound_lines(tree.bound, deeper)
+    yield from (f"{deeper}{line}" for line in says(tree))
     for index, each in enumerate(tree.trees):
         weight = (show_weight(tree.weights[index]) or "1*") + " " if tree.weights else ""
-        yield from _lines(each, deeper, weight)
+        yield from _lines(each, says, deeper, weight)
 
 
 def _bound_lines(name: BoundName, indent: str) -> Iterator[str]:

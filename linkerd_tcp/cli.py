@@ -23,6 +23,7 @@ from linkerd_tcp.config.schema import json_schema
 from linkerd_tcp.connectors import client_problems_of
 from linkerd_tcp.errors import ConfigError, DtabError, LinkerdTcpError, StartError
 from linkerd_tcp.explain import check_namers, explain
+from linkerd_tcp.interpreters import interpreter_problems_of
 from linkerd_tcp.logs import configure
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.record import address_text
@@ -105,10 +106,15 @@ def _spare_the_collector() -> None:
 def _load(path: str) -> AppConfig:
     """A configuration that can be run; ConfigError with everything that is wrong, not there or not built yet."""
     config = load_config(path)
-    problems = missing_files(config) + not_built(config) or problems_of(config) + client_problems_of(config)
+    problems = missing_files(config) + not_built(config) or _file_problems(config)
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _file_problems(config: AppConfig) -> list[str]:
+    """What is wrong with the files that the configuration names and that are there."""
+    return problems_of(config) + client_problems_of(config) + interpreter_problems_of(config)
 
 
 def _load_again(path: str) -> AppConfig:

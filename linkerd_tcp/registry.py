@@ -13,9 +13,11 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
     "namer": {
         "io.l5d.fs": "namers.fs:FsConfig",
         "io.l5d.static": "namers.static:StaticConfig",
+        "io.l5d.rewrite": "namers.rewrite:RewriteConfig",
     },
     "interpreter": {
         "default": "linkerd_tcp.interpreters.default:DefaultConfig",
+        "io.l5d.fs": "linkerd_tcp.interpreters.file:FileConfig",
     },
     "identifier": {
         "io.l5d.static": "linkerd_tcp.identifiers.static:StaticIdentifierConfig",
@@ -30,6 +32,10 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
     },
     "transformer": {
         "io.l5d.port": "linkerd_tcp.transformers.port:PortConfig",
+        "io.l5d.localhost": "linkerd_tcp.transformers.localhost:LocalhostConfig",
+        "io.l5d.specificHost": "linkerd_tcp.transformers.specific_host:SpecificHostConfig",
+        "io.l5d.const": "linkerd_tcp.transformers.const:ConstConfig",
+        "io.l5d.replace": "linkerd_tcp.transformers.replace:ReplaceConfig",
     },
     # What is always there and no file configures: a namer itself, not the model of one.
     "utilities": {
@@ -38,8 +44,8 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
 }
 
 NOT_BUILT_YET: Final[dict[str, frozenset[str]]] = {
-    "namer": frozenset({"io.l5d.dns", "io.l5d.dnssrv", "io.l5d.namerd", "io.l5d.rewrite"}),
-    "interpreter": frozenset({"io.l5d.namerd.http", "io.l5d.fs"}),
+    "namer": frozenset({"io.l5d.dns", "io.l5d.dnssrv", "io.l5d.namerd"}),
+    "interpreter": frozenset({"io.l5d.namerd.http"}),
     "balancer": frozenset({"ewma", "leastLoaded", "roundRobin", "sourceHash"}),
 }
 """Kinds of the public interface that have no code here yet: named to the user, exit 2."""

@@ -105,7 +105,7 @@ def _path(value: Any) -> Path:
     try:
         return Path.read(text)
     except DtabError as error:
-        refuse(f"not a path: {_marked(error)}", error.offset)
+        refuse(f"not a path: {marked(error)}", error.offset)
 
 
 def _dtab(value: Any) -> Dtab:
@@ -114,10 +114,10 @@ def _dtab(value: Any) -> Dtab:
     try:
         return Dtab.read(as_text(value, "a dtab such as /svc => /#/io.l5d.fs ;"))
     except DtabError as error:
-        refuse(f"not a dtab: {_marked(error)}", error.offset)
+        refuse(f"not a dtab: {marked(error)}", error.offset)
 
 
-def _marked(error: DtabError) -> str:
+def marked(error: DtabError) -> str:
     """What was expected and where, `/svc =[ ]/b`; of a dtab only the line that it is in: there may be hundreds."""
     text, offset = error.text, error.offset
     start = text.rfind("\n", 0, offset) + 1
@@ -138,7 +138,7 @@ def _pattern(value: Any) -> PathPattern:
     try:
         return PathPattern.read(text)
     except DtabError as error:
-        refuse(f"not a path prefix: {_marked(error)}", error.offset)
+        refuse(f"not a path prefix: {marked(error)}", error.offset)
 
 
 _TEXT: Final = WithJsonSchema({"type": "string"})

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from linkerd_tcp.config.fields import FilePath, Items, Name, PathText, PatternText, PositiveSecs, UrlText
+from linkerd_tcp.config.fields import Items, Name, PathText, PositiveSecs, UrlText
 from linkerd_tcp.config.model import Model
 from linkerd_tcp.config.tls import ClientTls
 from linkerd_tcp.naming.path import Path
@@ -55,13 +55,6 @@ class NamerdNamer(UnbuiltNamer):
     namespace: Name = "default"
 
 
-class RewriteNamer(UnbuiltNamer):
-    """A name made from the parts of another."""
-
-    pattern: PatternText
-    name: Name
-
-
 class NamerdHttpInterpreter(Unbuilt):
     """Names are bound by namerd."""
 
@@ -74,12 +67,6 @@ class NamerdHttpInterpreter(Unbuilt):
     tls: ClientTls | None = None
 
 
-class FileInterpreter(Unbuilt):
-    """The dtab of a watched file."""
-
-    dtab_file: FilePath
-
-
 class UnbuiltBalancer(Unbuilt):
     pass
 
@@ -89,11 +76,9 @@ MODELS: Final[dict[str, dict[str, type[BaseModel]]]] = {
         "io.l5d.dns": DnsNamer,
         "io.l5d.dnssrv": DnsNamer,
         "io.l5d.namerd": NamerdNamer,
-        "io.l5d.rewrite": RewriteNamer,
     },
     "interpreter": {
         "io.l5d.namerd.http": NamerdHttpInterpreter,
-        "io.l5d.fs": FileInterpreter,
     },
     "balancer": {
         "ewma": UnbuiltBalancer,

@@ -5,7 +5,7 @@ first, the next if it says Neg; below `/$` by the utility names that are always 
 which goes through the dtab again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 from linkerd_tcp.config.interpreters import InterpreterOptions
@@ -57,13 +57,16 @@ class DefaultInterpreter:
     def dtab(self) -> Dtab:
         return self._dtab
 
-    def set_dtab(self, dtab: Dtab) -> None:
-        """Go on with another dtab: every open binding is evaluated again."""
+    def set_dtab(self, dtab: Dtab, rest: Callable[[], object] = lambda: None) -> None:
+        """Go on with another dtab: every open binding is evaluated again. `rest` is called between them: there may be
+        thousands, and the loop is to run meanwhile. One change at a time.
+        """
         if dtab == self._dtab:
             return
         self._dtab = dtab
         for tracked in tuple(self._open):
             tracked.changed()
+            rest()
 
     def bind(self, path: Path, extra: Dtab | None = None) -> Watch[Binding]:
         def compute(read: Read) -> Binding:

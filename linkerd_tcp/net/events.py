@@ -37,14 +37,16 @@ class Change(NamedTuple):
 
 
 class FolderEvents:
-    """The events of some folders. `wake` is called, in the loop, when there is something to `read`.
+    """The events of some folders. `wake` is called, in the loop, when there is something to `read`. `deep`: also of the
+    folders that come to be below them.
 
     OSError from the constructor and from `watch` means that the system's limits, or MAX_FOLDERS, are reached.
     """
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], None], *, deep: bool = True) -> None:
         self._inotify = Inotify()
         self._wake = wake
+        self._deep = deep
         self._outside: set[str] = set()
         self._writing: dict[Pair, float] = {}
         self._readable = gevent.get_hub().loop.io(self._inotify.fd, 1)
@@ -123,7 +125,7 @@ class FolderEvents:
         path = f"{event.folder.rstrip('/')}/{event.name}"
         if event.left:
             self.forget(path)  # what comes to this path next is another folder
-        elif (event.appeared or event.finished) and event.name[0] != ".":
+        elif self._deep and (event.appeared or event.finished) and event.name[0] != ".":
             self.watch_tree(path)
 
     def _note_writer(self, event: Event, pair: Pair, now: float) -> None:

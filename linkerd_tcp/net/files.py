@@ -3,6 +3,7 @@
 Nothing here waits: a FIFO is not opened for reading, a file is read up to a bound.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -135,6 +136,31 @@ def look(root: str, shown_root: str, names: Sequence[str], seen: Seen, suffixes:
             if each.state is state:
                 return each
     return Sighting(State.ABSENT, problem="; ".join(each.problem for each in found if each.problem))
+
+
+def look_exactly(root: str, shown_root: str, names: Sequence[str], seen: Seen) -> Sighting:
+    """What the file or folder of these very names is, for files that the operator has named: nothing is put behind
+    the name, and a link may lead anywhere.
+
+    Of the folders outside `root` only those are heard of where a link on the way is, or its end.
+    """
+    trail: list[tuple[str, str]] = []
+    with contextlib.suppress(OSError):
+        resolve("/", root, names, lambda folder, name: trail.append((folder, name)))
+    for folder, name in trail:
+        if inside(root, folder) or (folder, name) == trail[-1] or os.path.islink(f"{folder}/{name}"):
+            seen(folder, name)
+    # Looked at once more: whoever was told what to watch hears of what changes after this.
+    shown = "/".join((shown_root, *names))
+    try:
+        parent, _ = resolve("/", root, names[:-1], _nobody)
+    except OSError as error:
+        return _unseen(error, shown)
+    return _one("/", parent, shown, "", _nobody)
+
+
+def _nobody(_folder: str, _name: str) -> None:
+    """Hears of nothing."""
 
 
 def _one(root: str, parent: str, shown: str, suffix: str, seen: Seen) -> Sighting:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import gevent
 from gevent.event import Event as Wake
 
-from linkerd_tcp.net.files import ABSENT, SUFFIXES, Sighting, State, look, resolve
+from linkerd_tcp.net.files import ABSENT, SUFFIXES, Sighting, State, look, look_exactly, resolve
 from linkerd_tcp.net.turns import Turns
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class FolderWatcher:
     `mode` "poll" never asks for events. `polling` says whether stat is what is relied on now. What an `on_change`
     raises is logged, and the others go on.
 
+    Not `deep`: names are of files just so, links lead anywhere, and folders below are not watched. Else
     `suffixes` are what may follow a name in its file's name. `on_event` hears of every event, watched name or not, as
     the real folder and the name in it; of ("", "") when anything may have happened. Without events it hears nothing.
     """
@@ -89,8 +90,10 @@ class FolderWatcher:
         suffixes: Sequence[str] = SUFFIXES,
         on_event: "Callable[[Pair], None] | None" = None,
         log: logging.Logger | None = None,
+        deep: bool = True,
     ) -> None:
         self.shown_root = root
+        self._deep = deep
         self._suffixes = suffixes
         self._on_event = on_event
         self.root = os.path.realpath(root)
@@ -123,7 +126,7 @@ class FolderWatcher:
             from linkerd_tcp.net.events import FolderEvents
 
             try:
-                self._events = FolderEvents(self._wake.set)
+                self._events = FolderEvents(self._wake.set, deep=self._deep)
             except OSError as error:
                 self._cannot_watch(error)
         self._find_root()
@@ -263,7 +266,8 @@ class FolderWatcher:
             self._watch_folder(folder)  # before the look: what changes after it makes an event
             trail.add((folder, name))
 
-        sighting = look(self.root, self.shown_root, watched.names, seen, self._suffixes)
+        at = (self.root, self.shown_root, watched.names, seen)
+        sighting = look(*at, self._suffixes) if self._deep else look_exactly(*at)
         if trail != watched.trail and watched in self._watched:
             self._index(watched, frozenset(trail))
         return sighting
@@ -304,7 +308,7 @@ class FolderWatcher:
         self.root, self._root_identity = root, identity
         if identity is not None and self._events is not None:
             try:
-                self._events.watch_tree(root)
+                (self._events.watch_tree if self._deep else self._events.watch)(root)
             except OSError as error:
                 self._cannot_watch(error)
         self._tell_event(("", ""))

@@ -144,9 +144,10 @@ class NamerContract(LookupContract):
         return watch, name
 
     def row(self, namer: Namer, known: Path) -> WatchState:
-        """The one row that is named as `known` begins."""
-        [row] = [row for row in namer.watches() if known.starts_with(Path.read(row.name))]
-        return row
+        """That of `known`: its name is how `known` begins, the longest if there are several."""
+        rows = [row for row in namer.watches() if known.starts_with(Path.read(row.name))]
+        assert rows, f"no row of {known}"
+        return max(rows, key=lambda row: len(row.name))
 
     def test_a_known_name_is_bound_with_what_is_left_over(self, namer: Namer, known: Path) -> None:
         watch, name = self.found(namer, known)

@@ -12,6 +12,7 @@ from linkerd_tcp.naming.namer import InterpreterContext, NamerFigures
 from linkerd_tcp.naming.nametree import EMPTY, FAIL, NEG, Leaf, Union, Weighted
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var
+from linkerd_tcp.testing import InterpreterContract
 
 
 def path(text):
@@ -250,3 +251,18 @@ def test_a_live_delegation_follows_until_it_is_known():
     assert not watch.value.is_pending
     watch.close()
     assert namer.open == []
+
+
+class TestDefault(InterpreterContract):
+    settle_secs = 0
+
+    @pytest.fixture
+    def interpreter(self):
+        web = BoundName(path("/#/fake/web"), Var(Bound((Address("127.0.0.1", 80),))))
+        built = interpreter("/svc => /#/fake | /#/none ; /loop => /loop/x", FakeNamer(web=Leaf(web)))
+        yield built
+        built.close()
+
+    @pytest.fixture
+    def known(self):
+        return path("/svc/web")

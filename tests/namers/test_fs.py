@@ -51,6 +51,8 @@ def fs(disco: File, hosts: FakeHosts) -> Iterator[FsNamer]:
 
 
 class TestFs(NamerContract):
+    settle_secs = 0
+
     @pytest.fixture
     def namer(self, fs: FsNamer, disco: File) -> FsNamer:
         (disco / "a").mkdir()

@@ -26,6 +26,8 @@ def utilities(hosts: FakeHosts) -> Utilities:
 
 
 class TestUtilities(NamerContract):
+    settle_secs = 0
+
     @pytest.fixture
     def namer(self, utilities: Utilities) -> Utilities:
         return utilities

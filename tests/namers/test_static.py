@@ -31,6 +31,8 @@ def hosts() -> FakeHosts:
 
 
 class TestStatic(NamerContract):
+    settle_secs = 0
+
     @pytest.fixture
     def namer(self, hosts: FakeHosts) -> StaticNamer:
         return build(hosts, web=["127.0.0.1:80"], a__b=["127.0.0.1:81"])

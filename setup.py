@@ -51,6 +51,7 @@ setup(
         "requests>=2.31",
         "cryptography>=42",
         "pydantic>=2.11",
+        "dnspython>=2.6",
     ],
     extras_require={
         # For the tests of plug-ins: linkerd_tcp.testing.

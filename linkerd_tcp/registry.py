@@ -14,6 +14,8 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
         "io.l5d.fs": "namers.fs:FsConfig",
         "io.l5d.static": "namers.static:StaticConfig",
         "io.l5d.rewrite": "namers.rewrite:RewriteConfig",
+        "io.l5d.dns": "namers.dns:DnsConfig",
+        "io.l5d.dnssrv": "namers.dnssrv:DnsSrvConfig",
     },
     "interpreter": {
         "default": "linkerd_tcp.interpreters.default:DefaultConfig",
@@ -44,7 +46,7 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
 }
 
 NOT_BUILT_YET: Final[dict[str, frozenset[str]]] = {
-    "namer": frozenset({"io.l5d.dns", "io.l5d.dnssrv", "io.l5d.namerd"}),
+    "namer": frozenset({"io.l5d.namerd"}),
     "interpreter": frozenset({"io.l5d.namerd.http"}),
     "balancer": frozenset({"ewma", "leastLoaded", "roundRobin", "sourceHash"}),
 }

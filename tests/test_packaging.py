@@ -62,7 +62,7 @@ def test_the_command_is_a_function_that_is_there() -> None:
 def test_what_is_imported_is_what_setup_asks_for() -> None:
     text = (ROOT / "setup.py").read_text()
     required = set(re.findall(r'^        "([a-z-]+)>=', text, re.MULTILINE))
-    distributions = {"yaml": "pyyaml", "prometheus_client": "prometheus-client"}
+    distributions = {"yaml": "pyyaml", "prometheus_client": "prometheus-client", "dns": "dnspython"}
     inner = {
         "linkerd_tcp",
         "namers",

@@ -38,14 +38,6 @@ class UnbuiltNamer(Unbuilt):
     transformers: Items[Transformer] = ()
 
 
-class DnsNamer(UnbuiltNamer):
-    """`/#/io.l5d.dns/<port>/<host>`, and `/#/io.l5d.dnssrv/<srv name>`."""
-
-    model_config = ConfigDict(extra="allow")
-
-    refresh_secs: PositiveSecs = 5.0
-
-
 class NamerdNamer(UnbuiltNamer):
     """namerd as a namer."""
 
@@ -73,8 +65,6 @@ class UnbuiltBalancer(Unbuilt):
 
 MODELS: Final[dict[str, dict[str, type[BaseModel]]]] = {
     "namer": {
-        "io.l5d.dns": DnsNamer,
-        "io.l5d.dnssrv": DnsNamer,
         "io.l5d.namerd": NamerdNamer,
     },
     "interpreter": {

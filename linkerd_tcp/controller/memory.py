@@ -1,8 +1,7 @@
 """`io.l5d.inMemory`: dtabs that end with the process. The configuration file says what they are at first."""
 
 import logging
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Iterator, Mapping
 from time import time
 from typing import Any, Final
 
@@ -14,7 +13,6 @@ from linkerd_tcp.controller.storage import (
     State,
     StoreError,
     Versioned,
-    check_name,
 )
 from linkerd_tcp.controller.table import Table
 from linkerd_tcp.controller.text import to_bytes
@@ -25,7 +23,6 @@ from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Watch
 
 KIND: Final = "io.l5d.inMemory"
-MAX_ROWS: Final = 4000
 
 _log: Final = logging.getLogger(__name__)
 
@@ -106,9 +103,12 @@ class MemoryStore:
                 else:
                     _log.info("namespace %s: the file names it no more; it was changed since and is kept", ns)
 
-    def watches(self) -> list[WatchState]:
-        rows = islice(self._table.names, MAX_ROWS)
-        return [WatchState(str(Path(ns.split("/"))), "bound", 0, self.figures.last_good_at) for ns in rows]
+    def watches(self) -> Iterator[WatchState]:
+        for ns in self._table.names:
+            state = self._table.get(ns) if not self._table.closed else None
+            if isinstance(state, Versioned):
+                entries = f"{len(state.dtab)} entries"
+                yield WatchState(str(Path(ns.split("/"))), "bound", 0, self.figures.last_good_at, value=entries)
 
     def close(self) -> None:
         self._table.close()
@@ -127,7 +127,6 @@ class MemoryStore:
             self._set_by_file[ns] = state.version
 
     def _set(self, ns: str, dtab: Dtab, size: int) -> None:
-        check_name(ns)
         self._table.check_room(ns, size)
         before = self._table.get(ns)
         number = (_number(before.version) if isinstance(before, Versioned) else self._used) + 1

@@ -18,8 +18,6 @@ from linkerd_tcp.net.watch import FolderWatcher
 
 _log: Final = logging.getLogger(__name__)
 
-_KEPT: Final = "the last good entries are kept"
-
 
 class DtabFileError(ValueError):
     """A file that is no dtab: a line to print, `my.dtab:3:5: ...`. `cause` is what it is counted under."""
@@ -35,9 +33,15 @@ def read_dtab_file(file: str, shown: str) -> Dtab:
     """
     try:
         data = read("/", os.path.realpath(file))
-        text = data.decode("utf-8-sig")
     except OSError as error:
         raise _unreadable(error, shown) from None
+    return read_dtab(data, shown)
+
+
+def read_dtab(data: bytes, shown: str) -> Dtab:
+    """The dtab in the bytes of a file, as `read_dtab_file`."""
+    try:
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, column = data.count(b"\n", 0, error.start) + 1, error.start - data.rfind(b"\n", 0, error.start)
         raise DtabFileError("invalid", f"{shown}:{line}:{column}: not UTF-8 text") from None
@@ -98,7 +102,7 @@ class DtabFile:
     def watches(self) -> list[WatchState]:
         count = len(self.dtab)
         value = f"{count} {'entry' if count == 1 else 'entries'}"
-        error = None if self._error is None else f"{self._error}: {_KEPT}"
+        error = None if self._error is None else str(self._error)
         return [WatchState(self._name, "bound", 0, self.figures.last_good_at, error, self._error_at, None, value)]
 
     def close(self) -> None:
@@ -129,5 +133,5 @@ class DtabFile:
     def _bad(self, error: DtabFileError) -> None:
         self.figures.error(error.cause)
         if self._error is None or str(error) != str(self._error):
-            _log.warning("%s: %s", error, _KEPT)
+            _log.warning("%s: the last good entries are kept", error)
         self._error, self._error_at = error, time()

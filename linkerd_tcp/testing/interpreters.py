@@ -35,7 +35,6 @@ class InterpreterContract:
         for source in interpreter.sources:
             assert isinstance(source.prefix, Path)
             assert isinstance(source.figures, NamerFigures)
-            assert list(source.watches()) == []
 
     def test_a_known_path_is_bound_to_addresses(self, interpreter: Interpreter, known: Path) -> None:
         watch = interpreter.bind(known)
@@ -100,10 +99,11 @@ class InterpreterContract:
         delegation.close()
 
     def test_what_is_closed_is_watched_no_more(self, interpreter: Interpreter, known: Path) -> None:
+        always = watched(interpreter)  # a file that it follows all the time
         watch = interpreter.bind(known)
         eventually(lambda: has_addresses(watch.value), self.settle_secs)
         watch.close()
-        eventually(lambda: not any(list(source.watches()) for source in interpreter.sources), self.settle_secs)
+        eventually(lambda: watched(interpreter) == always, self.settle_secs)
 
 
 def has_addresses(binding: Binding) -> bool:
@@ -114,6 +114,11 @@ def has_addresses(binding: Binding) -> bool:
         case [BoundName(addr=addr)]:
             return isinstance(addr.value, Bound) and bool(addr.value.addresses)
     return False
+
+
+def watched(interpreter: Interpreter) -> list[tuple[Path, str]]:
+    """What it watches now: the prefix of each source with the names in its rows."""
+    return [(source.prefix, row.name) for source in interpreter.sources for row in source.watches()]
 
 
 def is_delegated(tree: DelegateTree) -> bool:

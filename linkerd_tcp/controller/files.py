@@ -15,8 +15,9 @@ from linkerd_tcp.controller.disk import Place
 from linkerd_tcp.controller.follower import Follower
 from linkerd_tcp.controller.storage import PREFIX, Mismatch, State, Versioned, check_name
 from linkerd_tcp.controller.table import Table
-from linkerd_tcp.controller.text import NoDtab, from_bytes, to_bytes
+from linkerd_tcp.controller.text import to_bytes
 from linkerd_tcp.controller.writer import Order, Writer
+from linkerd_tcp.interpreters.dtab_file import DtabFileError, read_dtab
 from linkerd_tcp.naming.dtab import Dtab
 from linkerd_tcp.naming.namer import NamerFigures, WatchState
 from linkerd_tcp.naming.watch import Watch
@@ -128,6 +129,6 @@ def _problems(shown_root: str) -> Iterator[str]:
             yield text.problem
         elif text.data is not None:
             try:
-                from_bytes(text.data, text.shown)
-            except NoDtab as error:
+                read_dtab(text.data, text.shown)
+            except DtabFileError as error:
                 yield str(error)

@@ -18,9 +18,9 @@ from linkerd_tcp.controller.disk import SUFFIX, Place, Text
 from linkerd_tcp.controller.replace import clean
 from linkerd_tcp.controller.storage import MAX_NAMESPACES, Broken, Full, StoreError, Versioned
 from linkerd_tcp.controller.table import Table
-from linkerd_tcp.controller.text import NoDtab, from_bytes
 from linkerd_tcp.controller.threads import NativeThread
 from linkerd_tcp.errors import StartError
+from linkerd_tcp.interpreters.dtab_file import DtabFileError, read_dtab
 from linkerd_tcp.naming.namer import NamerFigures, WatchState
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.files import Sighting, State, inside
@@ -257,10 +257,10 @@ class Follower:
             if written is not None and written.version == text.version:
                 state = written
             elif not isinstance(state, Versioned) or state.version != text.version:
-                state = Versioned(from_bytes(text.data or b"", text.shown), text.version)
+                state = Versioned(read_dtab(text.data or b"", text.shown), text.version)
             self._table.check_room(ns, size)
-        except NoDtab as error:
-            self._bad(ns, "invalid", str(error))
+        except DtabFileError as error:
+            self._bad(ns, error.cause, str(error))
             return
         except Full as error:
             self._bad(ns, "limit", f"{text.shown}: {error}")

@@ -1,5 +1,6 @@
 """What every interpreter promises, whoever wrote it."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import gevent
@@ -13,6 +14,7 @@ from linkerd_tcp.naming.name import Binding, BoundName
 from linkerd_tcp.naming.namer import Interpreter, NamerFigures
 from linkerd_tcp.naming.nametree import FAIL, leaves
 from linkerd_tcp.naming.path import Path
+from linkerd_tcp.testing.leaks import nothing_left
 from linkerd_tcp.testing.namers import HOSTILE, paths
 from linkerd_tcp.testing.waiting import eventually
 
@@ -29,6 +31,12 @@ class InterpreterContract:
 
     takes_extra: ClassVar[bool] = True
     """False where what it asks cannot be given further entries: `extra` is not looked at then."""
+
+    @pytest.fixture(autouse=True)
+    def no_leaks(self) -> Iterator[None]:
+        """Each test ends with the greenlets, threads, sockets and watchers that it began with."""
+        with nothing_left():
+            yield
 
     def test_it_names_itself_and_what_it_asks(self, interpreter: Interpreter) -> None:
         assert interpreter.kind

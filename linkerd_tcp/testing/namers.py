@@ -1,6 +1,7 @@
 """What every namer promises, whoever wrote it."""
 
 import gc
+from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
 import gevent
@@ -14,6 +15,7 @@ from linkerd_tcp.naming.namer import Namer, NamerFigures, WatchState
 from linkerd_tcp.naming.nametree import leaves
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Watch
+from linkerd_tcp.testing.leaks import nothing_left
 from linkerd_tcp.testing.waiting import eventually
 
 HOSTILE: Final[tuple[tuple[str, ...], ...]] = (
@@ -61,6 +63,12 @@ class LookupContract:
 
     settle_secs: ClassVar[float] = 5.0
     """How long what it asks may take to answer. 0 where everything is known at once."""
+
+    @pytest.fixture(autouse=True)
+    def no_leaks(self) -> Iterator[None]:
+        """Each test ends with the greenlets, threads, sockets and watchers that it began with."""
+        with nothing_left():
+            yield
 
     def released(self, namer: Namer) -> None:
         """Return when it watches nothing; AssertionError if that takes longer than `settle_secs`."""

@@ -3,13 +3,15 @@
 Start, in this order, so that nothing is accepted before everything is there:
 
 1. the descriptor limit is raised;
-2. namers, routers and listeners are made (`transition`), or a StartError names what was refused and all is undone;
-3. servers accept, the sweeper runs, admin answers.
+2. namers, the control plane, routers and listeners are made (`transition`), or a StartError names what was refused
+   and all is undone;
+3. servers accept, the sweeper runs, namerd's API and admin answer.
 
 Stop:
 
 1. /ready says 503, for `drainDelaySecs`, so that whoever balances over us looks elsewhere;
-2. what waits in the listen queues is accepted and served, listeners close, and the grace begins;
+2. what waits in the listen queues is accepted and served, listeners close, and the grace begins; every watch
+   of the control plane is ended in order;
 3. open connections go on until they end; one second before the grace is over the quiet ones are ended with FIN;
 4. at the grace the rest are reset, cause `shutdown`;
 5. routers, namers and the access log end; admin last.
@@ -29,6 +31,8 @@ from gevent.lock import Semaphore
 from linkerd_tcp.admin.server import AdminServer
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import admin_changes, keep_running, restart_only_changes
+from linkerd_tcp.controller.control import Control
+from linkerd_tcp.controller.server import ControlServer
 from linkerd_tcp.errors import Cause, LinkerdTcpError, StartError
 from linkerd_tcp.logs import Logs
 from linkerd_tcp.naming.namer import Discovery
@@ -72,6 +76,7 @@ class App:
         """When the grace ends at the latest, time.monotonic seconds."""
         self._reload_lock = Semaphore()
         self._admin = AdminServer(self)
+        self._control_server = ControlServer(lambda: self._running.control)
         self._sweeper: gevent.Greenlet[[], None] | None = None
 
     # What admin shows
@@ -86,14 +91,25 @@ class App:
 
     @property
     def namers(self) -> list[Discovery]:
-        """Every namer, in the file's order; what interpreters ask; then the host names looked up, if there are any."""
-        hosts = self._running.hosts
+        """Every namer, in the file's order; what interpreters ask; the control plane's dtabs; host names looked up."""
+        hosts, store = self._running.hosts, self._running.store
         asked = [source for router in self.routers.values() for source in router.interpreter.sources]
-        return [*self._running.namers.values(), *asked, *([hosts] if hosts.in_use else [])]
+        beside = [*([] if store is None else [store]), *([hosts] if hosts.in_use else [])]
+        return [*self._running.namers.values(), *asked, *beside]
 
     @property
     def admin_address(self) -> tuple[str, int]:
         return self._admin.address
+
+    @property
+    def control(self) -> Control | None:
+        """The control plane, where the file has a namerd section."""
+        return self._running.control
+
+    @property
+    def namerd_address(self) -> tuple[str, int] | None:
+        """Where namerd's API is served."""
+        return None if self.control is None else self._control_server.address
 
     @property
     def ready(self) -> tuple[bool, list[str]]:
@@ -116,6 +132,8 @@ class App:
         """Start everything; StartError, with nothing left running, where the system refuses something."""
         try:
             self._admin.bind()
+            if self.config.namerd is not None:
+                self._control_server.bind(self.config.namerd)
             transition = Transition(self._running, self.config)
         except LinkerdTcpError:
             self._close()
@@ -123,6 +141,8 @@ class App:
         transition.switch()
         self._accepting = True
         self._sweeper = gevent.spawn(self._sweep)
+        if self.config.namerd is not None:
+            self._control_server.start()
         self._admin.start()
 
     def run_until_stopped(self) -> None:
@@ -161,18 +181,21 @@ class App:
         with self._reload_lock:
             self._refuse_when_stopping()
             try:
-                config = self._load()
+                new = self._load()
+                config = keep_running(self.config, new)
                 transition = Transition(self._running, config)
             except LinkerdTcpError as error:
                 self.last_reload_ok = False
                 for line in str(error).splitlines():
                     _log.error("not reloaded, everything stays as it was: %s", line)
                 raise
-            later = restart_only_changes(self.config, config)
+            later = restart_only_changes(self.config, new)
             changes = transition.changes + admin_changes(self.config, config)
-            self.config = keep_running(self.config, config)
+            self.config = config
             transition.switch()
             self._admin.reconfigure()
+            if config.namerd is not None:
+                self._control_server.reconfigure(config.namerd)
             self.last_reload_ok = True
             _log.info("reloaded: %s", "; ".join(changes + later) or "nothing changed")
             return changes + later
@@ -214,6 +237,8 @@ class App:
         with self._reload_lock:  # a reload under way is finished first; none begins any more
             stop_listening(self.servers)
             self._grace_until = min(self._grace_until, monotonic() + grace_secs)
+            # Whoever watches a name here keeps what was last good, and looks for another control plane.
+            self._control_server.close()
             _log.info("stopping: open connections %d, grace %g s", len(self.book.open), grace_secs)
             if not self._wait_until_empty(lambda: self._grace_until - QUIET_ENDS_SECS):
                 self._each_open_flow_ends_when_quiet()
@@ -239,6 +264,7 @@ class App:
     def _close(self) -> None:
         if self._sweeper is not None:
             self._sweeper.kill()
+        self._control_server.close()
         self._running.close()
         self._running.hosts.close()
         self._admin.close()

@@ -137,6 +137,8 @@ def _announce(app: App, ports: tuple[int, int] | None) -> None:
     """A line for each address that answers; what a person or a test that used port 0 looks for."""
     for server in app.servers:
         print(f"serving {server.router.label} on {server.label}", flush=True)
+    if app.namerd_address is not None:
+        print(f"serving namerd's API on {address_text(app.namerd_address)}", flush=True)
     if ports is not None:
         print(f"example backends on 127.0.0.1:{ports[0]} to 127.0.0.1:{ports[1]}", flush=True)
     print(f"admin on http://{address_text(app.admin_address)}/", flush=True)

@@ -14,11 +14,14 @@ from typing import Any, NamedTuple
 import gevent
 
 from linkerd_tcp import registry
-from linkerd_tcp.config.admin import AccessLogConfig
+from linkerd_tcp.config.admin import AccessLogConfig, FileStorage, InMemoryStorage
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.router import RouterConfig
 from linkerd_tcp.config.server import ServerConfig
 from linkerd_tcp.config.tls import ServerTls
+from linkerd_tcp.controller.control import Control
+from linkerd_tcp.controller.storage import Store
+from linkerd_tcp.controller.stores import is_same_store, new_store
 from linkerd_tcp.logs import AccessLog
 from linkerd_tcp.naming.namer import Interpreter, InterpreterContext, Namer, NamerContext
 from linkerd_tcp.naming.path import Path
@@ -66,6 +69,10 @@ class Running:
         self.routers: dict[str, Router] = {}
         self.servers: dict[ServerKey, Server] = {}
         self.drained: Drained = {}
+        self.store: Store | None = None
+        self.storage: InMemoryStorage | FileStorage | None = None
+        """What `store` was made of, or goes by since."""
+        self.control: Control | None = None
         self.leaving: list[Router] = []
         """Routers that no file names any more, until nobody waits there to be connected."""
         self.leaving_namers: list[Namer] = []
@@ -94,9 +101,13 @@ class Running:
             self.leaving_namers.clear()
 
     def close(self) -> None:
-        """End the routers, namers and the access log; the servers have stopped before."""
+        """End the routers, the control plane, namers and the access log; the servers have stopped before."""
         for router in (*self.routers.values(), *self.leaving):
             router.close()
+        if self.control is not None:
+            self.control.close()
+        if self.store is not None:
+            self.store.close()
         for namer in (*self.namers.values(), *self.leaving_namers):
             namer.close()
         self.utilities.close()
@@ -130,6 +141,7 @@ class Transition:
             self._namers[namer_config.prefix] = self._keep_or_build(namer_config)
         for router_config in config.routers:
             self._interpreters[router_config.label] = self._keep_or_bind(router_config)
+        self._store = None if config.namerd is None else self._keep_or_open(config.namerd.storage)
         for key, at, _, server_config in _servers(config):
             if server_config.tls is not None:
                 self._terminators[key] = self._keep_or_make(key, server_config.tls)
@@ -165,6 +177,15 @@ class Transition:
         interpreter: Interpreter = self._remember(build_interpreter(config.interpreter, context))
         return interpreter
 
+    def _keep_or_open(self, config: InMemoryStorage | FileStorage) -> Store:
+        """A store of the same kind and place goes on, with all that was written to it."""
+        running = self._running
+        if running.store is not None and running.storage is not None and is_same_store(running.storage, config):
+            return running.store
+        store: Store = self._remember(new_store(config))
+        store.start()
+        return store
+
     def _keep_or_make(self, key: ServerKey, tls: ServerTls) -> Terminator:
         """One whose configuration is the same goes on: it follows its files by itself."""
         server = self._running.servers.get(key)
@@ -190,6 +211,7 @@ class Transition:
         running.namer_configs = {namer_config.prefix: namer_config for namer_config in config.namers}
         old_access_log, running.access_log = running.access_log, self._access_log
         running.access_log_config = config.access_log
+        self._switch_control()
         removed = self._switch_routers()
         self._switch_servers()
         # Only now: the queues of removed servers were still served through them.
@@ -200,6 +222,22 @@ class Transition:
         running.see_off()
         if old_access_log is not None and old_access_log is not running.access_log:
             old_access_log.close()
+
+    def _switch_control(self) -> None:
+        """Whoever watches goes on watching. To be done while the namers of before are still there."""
+        running, config, store = self._running, self._config.namerd, self._store
+        if config is None or store is None:
+            return
+        namers, before = tuple(self._namers.values()), running.store
+        if running.control is None:
+            running.control = Control(store, namers, running.utilities)
+        else:
+            running.control.switch(store, namers)
+        if before is store and running.storage != config.storage:
+            store.apply(config.storage)
+        elif before is not None and before is not store:
+            before.close()
+        running.store, running.storage = store, config.storage
 
     def _switch_routers(self) -> list[Router]:
         """Returns those that are not there any more."""
@@ -260,6 +298,8 @@ def _changes(running: Running, config: AppConfig) -> Iterator[str]:
     routers = {label: router.config.model_copy(update={"servers": ()}) for label, router in running.routers.items()}
     if config.access_log != running.access_log_config:
         yield "accessLog changed"
+    if config.namerd is not None and running.storage not in (None, config.namerd.storage):
+        yield "namerd.storage changed"
     yield from _differences(
         "router", routers, {new.label: new.model_copy(update={"servers": ()}) for new in config.routers}
     )

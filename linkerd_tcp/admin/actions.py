@@ -16,12 +16,20 @@ def blueprint(app: Controls) -> Blueprint:
 
     @routes.before_request
     def refuse_if_read_only() -> None:
-        if app.config.admin.read_only:
-            refuse("admin.readOnly is set in the configuration: nothing can be changed from here", 403)
+        why_not = read_only(app)
+        if why_not is not None:
+            refuse(why_not, 403)
 
     _add_traffic(routes, app)
     _add_process(routes, app)
     return routes
+
+
+def read_only(app: Controls) -> str | None:
+    """Why nothing may be changed, where that is so."""
+    if app.config.admin.read_only:
+        return "admin.readOnly is set in the configuration: nothing can be changed from here"
+    return None
 
 
 def _add_traffic(routes: Blueprint, app: Controls) -> None:

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from linkerd_tcp.config.app import AppConfig
+from linkerd_tcp.controller.control import Control
 from linkerd_tcp.metrics import Source
 
 
@@ -32,6 +33,14 @@ class Controls(Source, Protocol):
     @property
     def ready(self) -> tuple[bool, list[str]]:
         """Whether every listener is open and stays so; and what a person should know besides."""
+
+    @property
+    def control(self) -> Control | None:
+        """The control plane, where the file has a namerd section."""
+
+    @property
+    def namerd_address(self) -> tuple[str, int] | None:
+        """Where namerd's API is served."""
 
     def reload(self) -> list[str]:
         """What changed; ConfigError or StartError if refused, and then nothing has."""

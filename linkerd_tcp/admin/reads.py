@@ -14,6 +14,7 @@ from linkerd_tcp.admin.overview import overview
 from linkerd_tcp.admin.process import ProcessCollector
 from linkerd_tcp.config.load import effective
 from linkerd_tcp.metrics import CONTENT_TYPE, AppCollector, exposition
+from linkerd_tcp.record import address_text
 from linkerd_tcp.web.guard import Guard
 from linkerd_tcp.web.inputs import refuse
 from linkerd_tcp.web.streams import dump_pieces, dumps, stream
@@ -78,6 +79,8 @@ def _add_state(routes: Blueprint, app: Controls) -> None:
     @routes.get("/config.json")
     def config() -> Response:
         shape = {**effective(app.config), "listening": listening(app)}
+        if app.namerd_address is not None:
+            shape["namerdListening"] = address_text(app.namerd_address)
         return stream(dump_pieces(shape))
 
     @routes.get("/bindings.json")

@@ -7,7 +7,7 @@ from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.web.guard import PROBES, Guard
 from linkerd_tcp.web.server import HttpServer, Limits
 
-LIMITS: Final = Limits("admin server", max_connections=100, max_body_bytes=delegator.MAX_BODY_BYTES)
+LIMITS: Final = Limits("admin server", max_connections=100, max_body_bytes=delegator.MAX_BODY_BYTES, max_followers=30)
 
 
 class AdminServer:

@@ -6,15 +6,17 @@ from flask import Flask, request
 
 from linkerd_tcp.admin import actions, delegator, reads
 from linkerd_tcp.admin.controls import Controls
+from linkerd_tcp.controller import api
 from linkerd_tcp.web.app import GuardedApp
 from linkerd_tcp.web.guard import Guard
 
+NAMERD_PREFIX: Final = "/namerd/api/1"
 MAX_BODY_BYTES: Final = 64 * 1024
 
 
 class _Web(GuardedApp):
     def _check(self) -> None:
-        if request.path == "/delegator.json":
+        if request.path == "/delegator.json" or request.path.startswith(NAMERD_PREFIX):
             request.max_content_length = delegator.MAX_BODY_BYTES
         super()._check()
 
@@ -27,4 +29,5 @@ def create(app: Controls, guard: Guard) -> Flask:
     web.register_blueprint(reads.blueprint(app, guard))
     web.register_blueprint(delegator.blueprint(app))
     web.register_blueprint(actions.blueprint(app))
+    web.register_blueprint(api.blueprint(lambda: app.control, NAMERD_PREFIX, lambda: actions.read_only(app)))
     return web

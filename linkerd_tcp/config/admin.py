@@ -1,6 +1,6 @@
 """The admin server, the access log, and namerd's API."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -53,10 +53,10 @@ class FileStorage(Model):
 class NamerdConfig(Model):
     """namerd's HTTP API over this file's namers."""
 
-    built: ClassVar[bool] = False
-
     ip: Ip = "127.0.0.1"
     port: Port = 4180
+    allowed_hosts: Items[Name] = ()
+    """Host headers answered to besides IP literals, localhost and this machine's name."""
     storage: Annotated[
         InMemoryStorage | FileStorage,
         ByKind("storage", None, {"io.l5d.inMemory": InMemoryStorage, "io.l5d.fs": FileStorage}),

@@ -170,16 +170,21 @@ def keep_running(old: AppConfig, new: AppConfig) -> AppConfig:
     """`new` with the values of `old` for what is not applied without a restart: what runs after a reload."""
     kept: dict[str, Any] = {"workers": old.workers, "buffer_size_bytes": old.buffer_size_bytes}
     kept["admin"] = new.admin.model_copy(update={key: getattr(old.admin, key) for key in ("ip", "port", "tls")})
-    if old.namerd is not None and new.namerd is not None:
+    if old.namerd is None or new.namerd is None:
+        kept["namerd"] = old.namerd
+    else:
         kept["namerd"] = new.namerd.model_copy(update={"ip": old.namerd.ip, "port": old.namerd.port})
     return new.model_copy(update=kept)
 
 
 def admin_changes(old: AppConfig, new: AppConfig) -> list[str]:
-    """A line for each key of `admin` that differs and is applied at once."""
+    """A line for each key of `admin` that differs and is applied at once, and for `namerd.allowedHosts`."""
     before, after = plain(old)["admin"], plain(new)["admin"]
     at_restart = {loc[-1] for loc in _RESTART_ONLY if loc[0] == "admin"}
-    return [f"admin.{key} changed" for key in after if key not in at_restart and before.get(key) != after[key]]
+    lines = [f"admin.{key} changed" for key in after if key not in at_restart and before.get(key) != after[key]]
+    if old.namerd is not None and new.namerd is not None and old.namerd.allowed_hosts != new.namerd.allowed_hosts:
+        lines.append("namerd.allowedHosts changed")
+    return lines
 
 
 def _at(config: AppConfig, loc: tuple[str, ...]) -> Any:

@@ -18,7 +18,7 @@ def addr_json(addr: Addr) -> Json:
     """`{"type": "bound", "addrs": [{"ip", "port", "meta"}], "meta": {}}`, or the type and, if failed, the cause."""
     match addr:
         case Bound():
-            return {"type": "bound", "addrs": list(map(_address_json, addr.addresses)), "meta": dict(addr.meta)}
+            return {"type": "bound", "addrs": list(map(address_json, addr.addresses)), "meta": dict(addr.meta)}
         case Neg():
             return {"type": "neg"}
         case Pending():
@@ -27,7 +27,8 @@ def addr_json(addr: Addr) -> Json:
             return {"type": "failed", "cause": addr.cause}
 
 
-def _address_json(address: Address) -> Json:
+def address_json(address: Address) -> Json:
+    """`{"ip", "port", "meta"}`; a weight other than 1 is in the meta."""
     meta = dict(address.meta) | ({"endpoint_addr_weight": address.weight} if address.weight != 1 else {})
     return {"ip": address.ip, "port": address.port, "meta": meta}
 

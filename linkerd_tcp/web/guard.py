@@ -25,7 +25,14 @@ _BROWSER_SIGNS: Final = ("HTTP_ORIGIN", "HTTP_SEC_FETCH_SITE", "HTTP_COOKIE")
 class Guard:
     """The rules, with the names that this machine may be called by."""
 
-    def __init__(self, allowed_hosts: Iterable[str] = (), any_host: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        allowed_hosts: Iterable[str] = (),
+        any_host: frozenset[str] = frozenset(),
+        key: str = "admin.allowedHosts",
+    ) -> None:
+        self._key = key
+        """Where the configuration has `allowed_hosts`."""
         self._any_host = any_host
         """Paths that are answered whatever this machine is called."""
         self.token = secrets.token_urlsafe(32)
@@ -61,13 +68,12 @@ class Guard:
             return name in self._names
         return True
 
-    @staticmethod
-    def _wrong_host(host: str) -> str:
+    def _wrong_host(self, host: str) -> str:
         if not host:
             return "The request has no Host header; send the name or address of this server."
         return (
             f"This server was asked for as {host[:200]!r}, which is not allowed. Use its IP address or localhost, or "
-            "add the name under admin.allowedHosts in the configuration."
+            f"add the name under {self._key} in the configuration."
         )
 
     def needs_token(self, environ: Mapping[str, Any]) -> bool:

@@ -2,7 +2,8 @@
 
 At most `max_connections` are served at once. Beyond them, whoever has been silent longest (between two requests, or
 in the middle of sending one) makes room, so that neither idle keep-alive connections nor those that dawdle can keep
-a probe from its answer; if all of them are being answered, the newcomer gets a 503.
+a probe from its answer; if all of them are being answered, the newcomer gets a 503. Answers without end (`following`)
+have a bound of their own below that, so that they leave room for others.
 """
 
 import errno
@@ -19,6 +20,7 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from linkerd_tcp.net.listener import bind
 from linkerd_tcp.net.turns import turn_loop
+from linkerd_tcp.web.following import ENVIRON_KEY, Follower, TooManyFollowers
 from linkerd_tcp.web.streams import dumps
 
 BACKLOG: Final = 256
@@ -45,6 +47,8 @@ class Limits:
     """The server, as it calls itself to clients: "admin server"."""
     max_connections: int
     max_body_bytes: int
+    max_followers: int = 0
+    """Of those connections; less, so that others are still answered."""
 
 
 class HttpServer:
@@ -83,6 +87,11 @@ class HttpServer:
         """Requests under way."""
         return 0 if self._server is None else len(self._server.answering)
 
+    @property
+    def following(self) -> int:
+        """Answers without end under way."""
+        return 0 if self._server is None else len(self._server.following)
+
     def close(self) -> None:
         """Close the listener, give what is being answered a moment, and end the rest."""
         if self._server is not None:
@@ -107,9 +116,10 @@ class _Server(WSGIServer):  # type: ignore[misc]
         self.silent: dict[_Handler, None] = {}
         """Those that wait for a whole request, the longest silent first."""
         self.answering: set[_Handler] = set()
+        self.following: dict[_Handler, Follower] = {}
 
     def handle(self, sock: gevent.socket.socket, address: Any) -> None:
-        if len(self.silent) + len(self.answering) >= self.limits.max_connections:
+        if len(self.silent) + len(self.answering) + len(self.following) >= self.limits.max_connections:
             if not self.silent:
                 _refuse(sock, f"This {self.limits.what} is answering as many requests as it can.")
                 return
@@ -120,9 +130,12 @@ class _Server(WSGIServer):  # type: ignore[misc]
         finally:
             self.silent.pop(handler, None)
             self.answering.discard(handler)
+            self.following.pop(handler, None)
 
     def close_all(self) -> None:
         self.close()
+        for follower in list(self.following.values()):
+            follower.end()
         for handler in list(self.silent):
             handler.hang_up()
         self.pool.join(timeout=CLOSE_SECS)
@@ -219,6 +232,29 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
             raise _BadRequest("413 Content Too Large", f"At most {most} bytes are read.")
         return known
 
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        environ[ENVIRON_KEY] = self
+        return environ
+
+    def begin_following(self, follower: Follower) -> None:
+        if len(self.server.following) >= self.server.limits.max_followers:
+            raise TooManyFollowers
+        self._deadline.close()
+        self.server.answering.discard(self)
+        self.server.following[self] = follower
+        # What the client sends meanwhile is thrown away: it may have been the next request.
+        self.close_connection = True
+
+    def send_headers(self) -> None:
+        if not self.headers_sent:
+            self._write_with_headers(b"")
+
+    def finalize_headers(self) -> None:
+        super().finalize_headers()
+        if self.command == "HEAD":
+            self.response_use_chunked = False  # pywsgi would end the chunks that are not there, in the next answer
+
     def run_application(self) -> None:
         try:
             super().run_application()
@@ -226,6 +262,8 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
             # pywsgi would read what is left of the body first, with the deadline over, however slowly it comes.
             self.wsgi_input.content_length = None
             raise
+        if self in self.server.following:
+            self.wsgi_input.content_length = None  # as above, and the follower has read some of it
 
     def _handle_client_error(self, ex: BaseException) -> tuple[bytes, bytes]:
         _log.debug("bad request from %s: %s", self.client_address, ex)

@@ -9,6 +9,7 @@ import gevent
 from linkerd_tcp.admin.server import AdminServer
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import parse_config
+from linkerd_tcp.controller.control import Control
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.naming.namer import Namer
 from linkerd_tcp.naming.path import Path
@@ -72,6 +73,12 @@ class FakeApp:
         self.admin = AdminServer(self)
         self.admin.bind()
         self.admin.start()
+
+    @property
+    def control(self) -> Control | None:
+        return self.running.control
+
+    namerd_address = None
 
     @property
     def routers(self) -> dict[str, Router]:

@@ -114,7 +114,7 @@ def test_namerd_and_the_access_log_have_the_documented_defaults() -> None:
     text = f"namerd: {{storage: {{kind: io.l5d.inMemory}}}}\naccessLog: {{path: '-'}}\n{MINIMAL}"
     shown = effective(read(text))
     storage = {"kind": "io.l5d.inMemory", "namespaces": {}}
-    assert shown["namerd"] == {"ip": "127.0.0.1", "port": 4180, "storage": storage}
+    assert shown["namerd"] == {"ip": "127.0.0.1", "port": 4180, "allowedHosts": [], "storage": storage}
     assert shown["accessLog"] == {"path": "-", "format": "json"}
 
 

@@ -25,6 +25,8 @@ class Application:
                 self.go.wait()
                 self.waited += 1
                 return [b"done"]
+            case "/long" if environ["REQUEST_METHOD"] == "HEAD":
+                return iter(())
             case "/long":
                 return iter([b"x" * 65536] * 32)
             case "/body":

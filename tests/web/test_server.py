@@ -169,3 +169,14 @@ def test_closing_ends_idle_connections_and_lets_an_answer_be_finished(
     assert not server._server.pool
     with pytest.raises(ConnectionRefusedError):
         dial(server)
+
+
+def test_nothing_follows_the_headers_of_an_answer_to_head(server: HttpServer) -> None:
+    with dial(server) as client:
+        client.sendall(
+            ASK.replace(b"GET /ping", b"HEAD /long") + ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        )
+        head, _, rest = read_all(client).partition(b"\r\n\r\n")
+    assert b"Transfer-Encoding: chunked" in head
+    assert rest.startswith(b"HTTP/1.1 200 ")
+    assert rest.endswith(b"pong")

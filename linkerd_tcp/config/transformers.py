@@ -1,6 +1,6 @@
 """What every transformer's options have."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -18,19 +18,18 @@ Transformers = Annotated[Items[TransformerOf], Field(max_length=MAX_TRANSFORMERS
 _TRANSFORMED: Final = Path(("%",))
 
 
-def default_prefix(options: dict[str, Any]) -> Path:
-    """`/` and the kind."""
-    return Path((options["kind"],)) if "kind" in options else Path()
-
-
 class TransformerOptions(Model):
     """Base of a transformer kind's model, which gives `kind` its Literal and has a method `build(context)`."""
 
     kind: str
-    prefix: PathText = Field(default_factory=default_prefix)
+    prefix: PathText | None = None
     """What follows `/%` in front of the names that it changed; by default `/` and the kind."""
+
+    @property
+    def default_prefix(self) -> Path:
+        return Path((self.kind,))
 
     @property
     def id_prefix(self) -> Path:
         """What changed names begin with: `/%/io.l5d.localhost`."""
-        return _TRANSFORMED + self.prefix
+        return _TRANSFORMED + (self.default_prefix if self.prefix is None else self.prefix)

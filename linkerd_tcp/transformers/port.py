@@ -1,9 +1,7 @@
 """`io.l5d.port`: every address with another port, where each host has a proxy of its own in front."""
 
 from dataclasses import replace
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from linkerd_tcp.config.fields import EndpointPort, PathText
 from linkerd_tcp.config.transformers import TransformerOptions
@@ -13,17 +11,17 @@ from linkerd_tcp.naming.transformer import TransformerContext
 from linkerd_tcp.transformers.addresses import AddressTransformer
 
 
-def _prefix(options: dict[str, Any]) -> Path:
-    return Path(("io.l5d.port", str(options["port"]))) if "port" in options else Path()
-
-
 class PortConfig(TransformerOptions):
     """The port of every address is this one."""
 
     kind: Literal["io.l5d.port"] = "io.l5d.port"
     port: EndpointPort
-    prefix: PathText = Field(default_factory=_prefix)
+    prefix: PathText | None = None
     """What follows `/%` in front of the names that it changed; by default `/io.l5d.port/<port>`."""
+
+    @property
+    def default_prefix(self) -> Path:
+        return Path((self.kind, str(self.port)))
 
     def build(self, _context: TransformerContext) -> AddressTransformer:
         return AddressTransformer(self.kind, self.id_prefix, self._with_port)

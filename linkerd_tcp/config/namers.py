@@ -1,11 +1,18 @@
 """What every namer's options have."""
 
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from linkerd_tcp.config.fields import PathText, refuse
 from linkerd_tcp.config.model import Model
 from linkerd_tcp.config.transformers import Transformers
-from linkerd_tcp.config.unbuilt import default_prefix
+from linkerd_tcp.naming.path import Path
+
+
+def default_prefix(options: dict[str, Any]) -> Path:
+    """`/` and the kind."""
+    return Path((options["kind"],)) if "kind" in options else Path()
 
 
 class NamerOptions(Model):

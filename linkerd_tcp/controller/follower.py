@@ -7,6 +7,7 @@ parsed in short turns.
 import logging
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from time import monotonic, time
 from typing import Final
 
@@ -229,7 +230,7 @@ class Follower:
 
     def _read_all(self) -> None:
         while self._unread:
-            batch = dict(list(self._unread.items())[:BATCH])
+            batch = dict(islice(self._unread.items(), BATCH))
             for ns in batch:
                 del self._unread[ns]
             settling = {ns: self._settling.pop(ns) for ns in batch if ns in self._settling}

@@ -92,7 +92,7 @@ class Table:
             if before is None:
                 insort(self._names, ns)
         _tell(self._holders.get(ns, {}), state)
-        if before is None or state is None:
+        if (before is None or state is None) and self._listeners:
             _tell(self._listeners, self.names)
         return True
 

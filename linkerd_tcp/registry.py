@@ -14,12 +14,14 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
         "io.l5d.fs": "namers.fs:FsConfig",
         "io.l5d.static": "namers.static:StaticConfig",
         "io.l5d.rewrite": "namers.rewrite:RewriteConfig",
+        "io.l5d.namerd": "namers.namerd:NamerdConfig",
         "io.l5d.dns": "namers.dns:DnsConfig",
         "io.l5d.dnssrv": "namers.dnssrv:DnsSrvConfig",
     },
     "interpreter": {
         "default": "linkerd_tcp.interpreters.default:DefaultConfig",
         "io.l5d.fs": "linkerd_tcp.interpreters.file:FileConfig",
+        "io.l5d.namerd.http": "linkerd_tcp.interpreters.namerd_http:NamerdHttpConfig",
     },
     "identifier": {
         "io.l5d.static": "linkerd_tcp.identifiers.static:StaticIdentifierConfig",
@@ -46,8 +48,6 @@ BUILT_IN: Final[dict[str, dict[str, str]]] = {
 }
 
 NOT_BUILT_YET: Final[dict[str, frozenset[str]]] = {
-    "namer": frozenset({"io.l5d.namerd"}),
-    "interpreter": frozenset({"io.l5d.namerd.http"}),
     "balancer": frozenset({"ewma", "leastLoaded", "roundRobin", "sourceHash"}),
 }
 """Kinds of the public interface that have no code here yet: named to the user, exit 2."""

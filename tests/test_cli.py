@@ -158,13 +158,12 @@ def test_keys_and_certificates_that_cannot_be_used_are_found_with_their_place(
 def test_what_is_not_built_yet_is_named(tmp_path: FilePath, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "l5d.yml"
     path.write_text(
-        "routers:\n- label: r\n  interpreter: {kind: io.l5d.namerd.http, baseUrl: 'http://localhost:4180', "
-        "namespace: default, periodSecs: 20}\n  servers: [{port: 0, dstName: /svc/web}]\n"
+        "routers:\n- label: r\n  client: {loadBalancer: {kind: ewma}}\n  servers: [{port: 0, dstName: /svc/web}]\n"
     )
     assert run([str(path)]) == WRONG
     error = capsys.readouterr().err
     assert f"{path}:3:" in error
-    assert "io.l5d.namerd.http" in error
+    assert "ewma" in error
     assert "not built yet" in error
 
 

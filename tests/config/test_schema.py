@@ -61,10 +61,10 @@ def test_wrong_files_are_refused(text: str) -> None:
     assert not is_valid(text.encode())
 
 
-@pytest.mark.parametrize("role", unbuilt.MODELS)
+@pytest.mark.parametrize("role", sorted({*registry.BUILT_IN} - {"utilities"}))
 def test_every_kind_is_in_it(role: str) -> None:
     text = json.dumps(json_schema())
-    for kind in (*registry.BUILT_IN[role], *registry.NOT_BUILT_YET[role]):
+    for kind in (*registry.BUILT_IN[role], *registry.NOT_BUILT_YET.get(role, ())):
         assert f'"const": "{kind}"' in text
 
 

@@ -56,11 +56,11 @@ class DnsOptions(NamerOptions):
 
     @model_validator(mode="after")
     def _agree(self) -> "DnsOptions":
-        for one, *others in self.same():
-            for other in others:
-                if getattr(self, one) is not None and getattr(self, other) is not None:
-                    names = type(self).model_fields
-                    refuse(f"means the same as {names[one].alias}: one of them is enough", key=names[other].alias or "")
+        for fields in self.same():
+            given = [field for field in fields if getattr(self, field) is not None]
+            if len(given) > 1:
+                one, other = (type(self).model_fields[field].alias or field for field in given[:2])
+                refuse(f"means the same as {one}: one of them is enough", key=other)
         least = self.lives.min_secs
         if least > self.max_ttl_secs:
             refuse(f"is less than the least time, {least:g} s", key="maxTtlSecs")

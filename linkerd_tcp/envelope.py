@@ -33,3 +33,8 @@ class Envelope:
     proxy: ProxyHeader | None = None
     start_tls: bool = False
     """The client asked in plain text for the TLS that comes (`startTls`), and was told yes."""
+
+    def with_tls(self, server_name: str | None, alpn: str | None, peer: PeerCertificate | None) -> "Envelope":
+        """TLS has ended here, and this was agreed. (Not by `replace`: each handshake would pay for its generality.)"""
+        addresses = (self.source, self.local, self.deadline)
+        return Envelope(*addresses, True, server_name, alpn, peer, self.proxy, self.start_tls)

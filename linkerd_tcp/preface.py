@@ -55,8 +55,7 @@ class Preface:
         began = monotonic()
         agreed = self._terminator.accept(client, envelope.deadline)
         self._handshake.observe(monotonic() - began)
-        learned = replace(envelope, tls=True, server_name=agreed.server_name, alpn=agreed.alpn, peer=agreed.peer)
-        return agreed.end, learned
+        return agreed.end, envelope.with_tls(agreed.server_name, agreed.alpn, agreed.peer)
 
     def _read_proxy_header(self, proxy: TrustedProxy, client: Socket, envelope: Envelope) -> Envelope:
         if not _within(envelope.source[0], proxy.trusted):

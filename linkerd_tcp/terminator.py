@@ -5,8 +5,8 @@ import logging
 import os
 import ssl
 from _socket import socket as Socket
-from dataclasses import dataclass
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import gevent
 
@@ -33,8 +33,7 @@ _MODES: Final = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Agreed:
+class Agreed(NamedTuple):
     """A finished handshake: the stream, and what the client asked for or proved."""
 
     end: TlsEnd
@@ -61,6 +60,7 @@ class Terminator:
         self.config = config
         self._configs = {} if config.default_identity is None else {DEFAULT: config.default_identity}
         self._configs |= {name.lower().removesuffix("."): each for name, each in config.identities.items()}
+        self._asks_for_certificates = config.client_auth is not None
         self._seen = self._stamps()
         self.identities: dict[str, Identity] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
@@ -87,7 +87,8 @@ class Terminator:
         except OSError as error:
             raise ConnectionFailed(Cause.RESET, f"client: {error.strerror or error}, in the TLS handshake") from None
         tls = end.tls
-        return Agreed(end, getattr(tls, "asked_for", None), tls.selected_alpn_protocol(), _peer(tls))
+        peer = _peer(tls) if self._asks_for_certificates else None
+        return Agreed(end, getattr(tls, "asked_for", None), tls.selected_alpn_protocol(), peer)
 
     def _load(self) -> None:
         """Read everything and switch to it, or raise and have changed nothing."""
@@ -189,6 +190,7 @@ def _stamp(file: str) -> tuple[int, int, int] | None:
     return info.st_mtime_ns, info.st_size, info.st_ino
 
 
+@lru_cache(maxsize=512)  # the names of a server are few, mostly, and who asks for others only pays for them
 def _normal(asked: bytes | str | None) -> str | None:
     if asked is None:
         return None

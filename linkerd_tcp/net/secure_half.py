@@ -9,24 +9,28 @@ from linkerd_tcp.net.tls import TlsEnd
 class SecureHalfDuplex(HalfDuplex):
     """As HalfDuplex, but one read of the socket may become several pieces, and what was sent may still be here.
 
-    All that came in is decrypted before the callback returns, so what is held for a slow reader is at most one read.
+    All that came in is decrypted before the callback returns, so what is held for a slow reader is at most one read:
+    here up to twice the buffer's size.
     """
 
-    __slots__ = ("_buffer", "_ending", "_first", "_secure_sink", "_secure_source")
+    __slots__ = ("_broken", "_buffer", "_ending", "_first", "_secure_sink", "_secure_source")
 
     def __init__(self, owner: Owner, loop: Any, source: End, sink: End, buffer: Buffer) -> None:
         super().__init__(owner, loop, source, sink, buffer)
         self._secure_source = source if isinstance(source, TlsEnd) else None
         self._secure_sink = sink if isinstance(sink, TlsEnd) else None
-        self._buffer = buffer
+        self._memory = buffer.wide
+        self._view = memoryview(buffer.wide)
         self._ending = False
         """The source has ended, and the sink has not been told yet."""
+        self._broken: OSError | None = None
+        """The source has failed, and its owner has not been told yet."""
 
         self._first: Any = None
 
     def start(self) -> None:
         super().start()
-        if self._secure_source is not None:
+        if self._secure_source is not None and self._secure_source.more:
             # What came together with the end of the handshake is in here already, and no watcher sees it.
             self._first = self._loop.run_callback(self._move)
 
@@ -43,7 +47,7 @@ class SecureHalfDuplex(HalfDuplex):
     def _readable(self) -> None:
         if self._secure_source is not None:
             try:
-                self._secure_source.fill(self._buffer)
+                self._secure_source.fill(self._memory, self._view)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -53,20 +57,9 @@ class SecureHalfDuplex(HalfDuplex):
 
     def _move(self) -> None:
         """Pass on all that is here; hold what the sink does not take."""
-        source = self._secure_source
         held: bytearray | None = None
         moved = 0
-        while True:
-            try:
-                size = self._recv_into(self._memory)
-            except (BlockingIOError, InterruptedError):
-                break
-            except OSError as error:
-                self._owner.source_failed(self, error)
-                return
-            if not size:
-                self._ending = True
-                break
+        while size := self._read():
             moved += size
             try:
                 sent = 0 if held else self._send(self._view[:size])
@@ -79,15 +72,33 @@ class SecureHalfDuplex(HalfDuplex):
             if sent < size:
                 held = held or bytearray()
                 held += self._view[sent:size]
-            if source is None or not source.more:
+            if size < len(self._memory) or self._secure_source is None:
                 break  # a plain source has one read for one wake-up, as ever
         if moved:
             self.bytes += moved
             self.last_at = self._now()
-        if held or self._unflushed:
+        if self._broken is not None:
+            self._owner.source_failed(self, self._broken)
+        elif held or self._unflushed:
             self._hold(memoryview(bytes(held or b"")))
         elif self._ending:
             self._end_of_input()
+
+    def _read(self) -> int:
+        """How much of what came fills the memory now. Records are gathered: one piece is sent for less than several."""
+        source = self._secure_source
+        size = 0
+        try:
+            while more := self._recv_into(self._view[size:]):
+                size += more
+                if source is None or size == len(self._memory) or not source.more:
+                    return size
+            self._ending = True
+        except (BlockingIOError, InterruptedError):
+            return size
+        except OSError as error:
+            self._broken = error  # what came before it is delivered first
+        return size
 
     @property
     def _unflushed(self) -> bool:

@@ -6,16 +6,22 @@ the TLS object where no watcher sees it.
 """
 
 import errno
+import socket
 import ssl
 from _socket import socket as Socket
 from enum import StrEnum
 from time import monotonic
-from typing import Final, final
+from typing import Any, Final, final
 
+from gevent.hub import get_hub
 from gevent.socket import wait_write
 
-from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.wait import ReadWaiter
+
+_MORE_TO_COME: Final = getattr(socket, "MSG_MORE", 0)
+
+TICKET_SECS: Final = 0.05
+"""How long a session ticket waits at most for an answer that it can go with."""
 
 HANDSHAKE_BYTES: Final = 16_384
 """Read in one go before the stream; then it is a shared buffer's size."""
@@ -82,6 +88,7 @@ class TlsEnd:
 
     __slots__ = (
         "_announced",
+        "_broken",
         "_incoming",
         "_object",
         "_outgoing",
@@ -104,6 +111,7 @@ class TlsEnd:
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name)
         self._unsent = memoryview(b"")
         self._announced = False
+        self._broken: OSError | None = None
 
     @property
     def tls(self) -> ssl.SSLObject:
@@ -118,6 +126,8 @@ class TlsEnd:
         """
         waiter = ReadWaiter(self.fileno(), until)
         try:
+            if self._object.server_side:
+                self._fill_when_readable(waiter)  # the client speaks first
             while True:
                 try:
                     self._object.do_handshake()
@@ -129,16 +139,24 @@ class TlsEnd:
                     self._send_last_words()
                     raise
                 else:
-                    self._flush_by(until)
-                    return
+                    break
         finally:
             waiter.close()
+        if self._object.server_side and self._object.version() == "TLSv1.3":
+            _TICKETS.add(self)
+        else:
+            self._flush_by(until)
 
-    def fill(self, buffer: Buffer) -> None:
-        """Take in what the socket has, one read of it; BlockingIOError if nothing, OSError if it broke."""
-        size = self.sock.recv_into(buffer.memory)
+    def fill(self, memory: bytearray, view: memoryview) -> None:
+        """Take in what the socket has, one read of it by way of `memory` (and `view` of it).
+
+        BlockingIOError if there is nothing, OSError if the connection broke.
+        """
+        size = self.sock.recv_into(memory)
         if size:
-            self._incoming.write(buffer.view[:size])
+            self._incoming.write(view[:size])
+        elif self._broken is not None:
+            raise self._broken
         else:
             self._incoming.write_eof()
 
@@ -147,7 +165,7 @@ class TlsEnd:
         """Whether something of what was filled in may still wait to be decrypted."""
         return bool(self._incoming.pending or self._incoming.eof or self._object.pending())
 
-    def recv_into(self, memory: bytearray) -> int:
+    def recv_into(self, memory: bytearray | memoryview) -> int:
         """Decrypted bytes of what was filled in; 0 at the end, whether or not the peer announced it.
 
         BlockingIOError when all is decrypted; ssl.SSLError (an OSError) when it is no TLS.
@@ -180,6 +198,16 @@ class TlsEnd:
         """Whether ciphertext waits for the socket to take it."""
         return bool(self._unsent)
 
+    def send_ticket(self) -> None:
+        """What is left of the handshake and nobody waits for, if it is still here. Raises nothing."""
+        if self.fileno() < 0:
+            return
+        try:
+            self._answer()
+        except OSError as error:
+            # The system says it once: whoever reads next would find an end that looks like FIN.
+            self._broken = error
+
     def announce_end(self) -> None:
         """Say that nothing more will be sent; what the socket does not take of it is `unflushed`. Twice is once.
 
@@ -196,7 +224,8 @@ class TlsEnd:
         except ssl.SSLError as error:
             raise ConnectionResetError(errno.ECONNRESET, str(error.reason)) from error
         self._unsent = memoryview(bytes(self._unsent) + self._outgoing.read())
-        self._try_flush()
+        # FIN follows, from shutdown or close, and takes this along in one packet.
+        self._try_flush(_MORE_TO_COME)
 
     def shutdown(self, how: int) -> None:
         """FIN, after the announcement; the other direction goes on."""
@@ -212,15 +241,15 @@ class TlsEnd:
             self._unsent = memoryview(self._outgoing.read())
             self._try_flush()
 
-    def _flush(self) -> None:
-        sent = self.sock.send(self._unsent)
+    def _flush(self, flags: int = 0) -> None:
+        sent = self.sock.send(self._unsent, flags)
         self._unsent = self._unsent[sent:]
         if self._unsent:
             raise BlockingIOError
 
-    def _try_flush(self) -> None:
+    def _try_flush(self, flags: int = 0) -> None:
         try:
-            self._flush()
+            self._flush(flags)
         except (BlockingIOError, InterruptedError):
             return
 
@@ -255,6 +284,32 @@ class TlsEnd:
             self._try_flush()
         except OSError:
             self._unsent = memoryview(b"")  # it has gone; its own reason to is the one that is raised
+
+
+class _Tickets:
+    """Session tickets on their way, which no client waits for (RFC 8446, section 4.6.1).
+
+    Sent by itself, one costs a packet and a wake-up of the client, a fortieth of a handshake; so it goes with the first
+    answer, or after TICKET_SECS where none has come by then. One timer for all.
+    """
+
+    def __init__(self) -> None:
+        self._ends: list[TlsEnd] = []
+
+    def add(self, end: TlsEnd) -> None:
+        if not self._ends:
+            timer = get_hub().loop.timer(TICKET_SECS)
+            timer.start(self._send, timer)
+        self._ends.append(end)
+
+    def _send(self, timer: Any) -> None:
+        timer.close()
+        ends, self._ends = self._ends, []
+        for end in ends:
+            end.send_ticket()
+
+
+_TICKETS: Final = _Tickets()
 
 
 def _left(until: float) -> float:

@@ -292,3 +292,33 @@ def test_a_client_that_leaves_in_the_handshake_is_a_reset(pem: FilePath) -> None
     with pytest.raises(ConnectionResetError):
         end.handshake(monotonic() + 5)
     end.close()
+
+
+@pytest.mark.parametrize("answer", [b"", b"answer"], ids=["silence", "an-answer"])
+def test_a_client_gets_its_session_ticket_with_or_without_an_answer(pem: FilePath, answer: bytes) -> None:
+    stream = Stream(pem, client_tls=True, endpoint_tls=False)
+    tls = stream.client.tls
+    assert tls is not None
+    assert tls.version() == "TLSv1.3"
+    if answer:
+        stream.endpoint.send(answer)
+        assert stream.client.read() == answer
+    else:
+        stream.client.sock.settimeout(5)
+        stream.client.incoming.write(stream.client.sock.recv(65536))
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.read()  # nothing but the ticket
+    assert tls.session is not None
+    assert tls.session.has_ticket
+    stream.close()
+
+
+def test_what_came_before_garbage_is_delivered_though_it_came_in_one_piece(pem: FilePath) -> None:
+    stream = Stream(pem, client_tls=True, endpoint_tls=False)
+    tls = stream.client.tls
+    assert tls is not None
+    tls.write(b"words")
+    stream.client.sock.sendall(stream.client.outgoing.read() + b"no TLS record at all")
+    assert stream.endpoint.read() == b"words"
+    assert stream.greenlet.get(timeout=5) is Cause.TLS
+    stream.close()

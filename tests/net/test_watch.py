@@ -471,3 +471,29 @@ def test_a_file_in_a_hidden_folder_behind_a_link_is_watched(by_events: FolderWat
         (disco / "..v1" / "web").write_text(text)
         eventually(lambda: told.text == text)  # noqa: B023
     assert not by_events.polling, "an event came for it"
+
+
+def test_one_that_is_not_deep_watches_files_by_their_exact_names_and_no_folder_below(
+    disco: Path, tmp_path: Path
+) -> None:
+    (disco / "below").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").write_text("one")
+    (disco / "web").symlink_to(tmp_path / "elsewhere" / "file")
+    (disco / "web.yml").write_text("another name")
+    watcher = FolderWatcher(str(disco), deep=False)
+    watcher.start()
+    seen: list[Sighting] = []
+    watched = watcher.watch(("web",), seen.append)
+    assert (watched.applied.state, watched.applied.path) == (State.FILE, str(tmp_path / "elsewhere" / "file"))
+    (disco / "below" / "later").mkdir()
+    (disco / "later").mkdir()
+    (tmp_path / "elsewhere" / "file").write_text("two")
+    eventually(lambda: seen and seen[-1].size == 3, PROMISED_SECS)
+    assert watcher._events is not None
+    folders = [str(each) for each in (disco, disco / "below", disco / "later", tmp_path / "elsewhere")]
+    assert [folder in watcher._events._inotify for folder in folders] == [True, False, False, True]
+    replace(disco / "web", "three")
+    eventually(lambda: seen[-1].path == str(disco / "web"), PROMISED_SECS)
+    assert not watcher.polling
+    watcher.close()

@@ -65,7 +65,7 @@ setup(
             "types-requests",
             "psutil>=5.9",
             "jsonschema>=4.20",
-            "setuptools>=68",
+            "setuptools>=70.1",  # from there on it builds wheels by itself: pip installs the example plug-ins with it
             # Oracles: what they say to the corpus is written down beside it, so their versions are fixed.
             "aiosmtpd==1.4.6",
             "proxy-protocol==0.11.3",

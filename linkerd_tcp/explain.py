@@ -53,7 +53,7 @@ def explain(config: AppConfig, path: Path, label: str | None) -> int:
             f"{path}: {problem or 'a new connection would have an address'}", file=sys.stderr if problem else sys.stdout
         )
         if problem:
-            for line in _waited_for((*namers, *interpreter.sources, hosts)):
+            for line in _waited_for((*namers, *interpreter.sources, hosts), problem):
                 print(f"{path}: {line}", file=sys.stderr)
         delegation.close()
         watch.close()
@@ -142,9 +142,12 @@ class _Says:
         if name is None or node.step not in (Step.LEAF, Step.TRANSFORMATION, Step.NEG, Step.PENDING, Step.EXCEPTION):
             return []
         rows = self._of(name)
+        heard = node.message
+        if node.bound is not None and isinstance(node.bound.addr.value, Failed):
+            heard += node.bound.addr.value.cause
         if node.step is Step.NEG:
             rows = [(kind, watch) for kind, watch in rows if watch.is_stale]
-        return [f"{kind}: {said(watch)}" for kind, watch in rows if _says_more(watch)]
+        return [f"{kind}: {said(watch, heard)}" for kind, watch in rows if _says_more(watch)]
 
     def _of(self, name: Path) -> list[tuple[str, WatchState]]:
         """Those of the longest beginning of `name` that has any. A transformer's names go on with the one inside."""
@@ -160,10 +163,10 @@ def _says_more(watch: WatchState) -> bool:
     return watch.state != "bound" or watch.is_stale or (watch.last_good_at or watch.next_attempt_at) is not None
 
 
-def _waited_for(discoveries: Iterable[Discovery]) -> Iterator[str]:
-    """Who has not answered, or has answered with an error."""
+def _waited_for(discoveries: Iterable[Discovery], problem: str) -> Iterator[str]:
+    """Who has not answered, or has answered with an error; what `problem` says of it is not said again."""
     waiting = [
-        f"waiting for {discovery.kind} {watch.name}: {said(watch)}"
+        f"waiting for {discovery.kind} {watch.name}: {said(watch, problem)}"
         for discovery in discoveries
         for watch in discovery.watches()
         if watch.is_stale or watch.state == "pending"

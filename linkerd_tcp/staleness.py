@@ -43,11 +43,15 @@ def count_stale(discovery: Discovery, turns: Turns) -> int:
     return count
 
 
-def said(watch: WatchState) -> str:
-    """`bound, last good 12 s ago; 3 s ago: no answer within 2 s; next attempt in 4 s`."""
+def said(watch: WatchState, heard: str = "") -> str:
+    """`bound, last good 12 s ago; last attempt failed 3 s ago: no answer within 2 s; next attempt in 4 s`.
+
+    The error is left out if it is in `heard`, which stands beside.
+    """
     parts = [watch.state if watch.last_good_at is None else f"{watch.state}, last good {ago(watch.last_good_at)}"]
     if watch.error is not None:
-        parts.append(watch.error if watch.error_at is None else f"{ago(watch.error_at)}: {watch.error}")
+        last = "last attempt failed" if watch.error_at is None else f"last attempt failed {ago(watch.error_at)}"
+        parts.append(last if watch.error in heard else f"{last}: {watch.error}")
     if watch.next_attempt_at is not None:
         parts.append(f"next attempt {ahead(watch.next_attempt_at)}")
     return "; ".join(parts)

@@ -75,6 +75,13 @@ def test_what_is_not_built_is_said_as_the_page_shows_it(tmp_path: Path) -> None:
     assert (status, f"$ linkerd-tcp --check later.yml\n{said}") == (2, answer)
 
 
+def test_the_code_of_the_plug_ins_page_is_that_of_the_examples_and_all_of_it() -> None:
+    """The examples are what tests/plugins installs and runs."""
+    shown = {block for kind in ("python", "toml") for block in blocks("plugins.md", kind)}
+    files = [path for kind in ("py", "toml") for path in (ROOT / "docs/examples").rglob(f"*.{kind}")]
+    assert shown == {path.read_text(encoding="utf-8") for path in files if path.name != "__init__.py"}
+
+
 def test_the_heart_of_the_kubernetes_configuration_passes_its_check(tmp_path: Path) -> None:
     (tmp_path / "disco").mkdir()
     config = tmp_path / "sni.yml"

@@ -69,15 +69,17 @@ def test_what_is_imported_is_what_setup_asks_for() -> None:
         "greenlet",
         "pydantic_core",
         "werkzeug",
-    }  # the last three come with what asks for them
-    used = {
-        name
-        for package in ("linkerd_tcp", "namers")
-        for path in (ROOT / package).rglob("*.py")
-        for name in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
-        if name not in sys.stdlib_module_names
-    }
-    assert {distributions.get(name, name) for name in used - inner} <= required
+        "urllib3",
+    }  # the last four come with what asks for them
+    testing = ROOT / "linkerd_tcp/testing"
+    used: dict[bool, set[str]] = {False: set(), True: set()}
+    for package in ("linkerd_tcp", "namers"):
+        for path in (ROOT / package).rglob("*.py"):
+            names = set(re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE))
+            used[testing in path.parents] |= names - sys.stdlib_module_names - inner
+    assert {distributions.get(name, name) for name in used[False]} <= required
+    (extra,) = re.findall(r'^        "testing": \[(.*)\]', text, re.MULTILINE)
+    assert used[True] - used[False] == set(re.findall(r'"([a-z]+)>=', extra))
 
 
 def test_the_image_is_built_from_files_that_are_there_and_not_ignored() -> None:

@@ -77,10 +77,10 @@ def test_10_000_watches_keep_the_loop_waiting_a_few_milliseconds_at_most() -> No
     [
         (watch_state("/web", ONE), "bound"),
         (watch_state("/web", ONE, 0.0), "bound, last good 11574 d ago"),
-        (watch_state("/web", PENDING, None, "no answer"), "pending; no answer"),
+        (watch_state("/web", PENDING, None, "no answer"), "pending; last attempt failed: no answer"),
         (
             watch_state("/web", ONE, 999_000_000, "no answer", 999_999_970, 1_000_000_003),
-            "bound, last good 11 d ago; 30 s ago: no answer; next attempt in 3 s",
+            "bound, last good 11 d ago; last attempt failed 30 s ago: no answer; next attempt in 3 s",
         ),
     ],
 )
@@ -99,3 +99,8 @@ def test_an_age_is_in_the_largest_unit_that_there_are_two_of(secs: float, words:
 
 def test_an_attempt_that_is_due_is_now() -> None:
     assert ahead(time() - 3) == "now"
+
+
+def test_an_error_that_stands_beside_is_not_said_twice() -> None:
+    watch = watch_state("/web", PENDING, None, "no answer", time())
+    assert said(watch, "cannot be bound: no answer") == "pending; last attempt failed 0 s ago"

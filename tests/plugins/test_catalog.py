@@ -1,6 +1,7 @@
 """A namer of another package, installed, in the real process."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,15 @@ def test_a_mistake_in_its_options_is_said_with_its_place(run: Run, tmp_path: Pat
     config.write_text(CONFIG.format(url="http://127.0.0.1:1/", period=5).replace("period", "perod"))
     done = run("linkerd_tcp", "--check", "l5d.yml")
     assert done.stderr == "l5d.yml:5:5: namers[0].perodSecs: unknown key (did you mean periodSecs?)\n"
+
+
+def test_the_configurations_of_the_page_pass_their_check(run: Run, tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "plugins.md").read_text()
+    namer, others = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    for name, config in (("namer.yml", namer), ("others.yml", others)):
+        (tmp_path / name).write_text(config)
+        done = run("linkerd_tcp", "--check", name)
+        assert (done.stdout, done.stderr) == ("ok\n", ""), config
 
 
 def test_it_is_in_the_schema(run: Run) -> None:

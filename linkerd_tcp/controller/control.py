@@ -38,9 +38,9 @@ class Control:
         """Go on with these: whoever watches goes on watching, and hears only of what has changed. In a greenlet."""
         self.namespaces.switch(store, namers)
 
-    def ask(self, key: Hashable, make: Make, secs: float = ANSWER_SECS) -> bytes | Failure | None:
-        """The document as it is now, or as soon as it is known; None if that is not within `secs`."""
-        until, seed, woken = monotonic() + secs, random(), Event()
+    def ask(self, key: Hashable, make: Make) -> bytes | Failure | None:
+        """The document as it is now, or as soon as it is known; None if that is not within ANSWER_SECS."""
+        until, seed, woken = monotonic() + ANSWER_SECS, random(), Event()
         with self.topics.use(key, lambda: make(self.namespaces)) as topic, topic.heard_by(woken.set):
             while True:
                 woken.clear()
@@ -52,10 +52,10 @@ class Control:
                 if not woken.wait(max(0.0, until - monotonic())):
                     return None
 
-    def settle(self, ns: str, secs: float = ANSWER_SECS) -> bool:
+    def settle(self, ns: str) -> bool:
         """Whether what is bound in `ns` goes by its dtab; waits until it does, since whoever wrote it expects that."""
         namespace = self.namespaces.held(ns)
-        return namespace is None or bool(namespace.settled.wait(secs))
+        return namespace is None or bool(namespace.settled.wait(ANSWER_SECS))
 
     def follow(self, key: Hashable, make: Make, follower: Follower) -> Iterator[bytes]:
         """Each document in turn, until the client has gone; after a failure in words, the end.

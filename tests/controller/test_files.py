@@ -183,6 +183,17 @@ def test_a_file_that_is_replaced_is_never_gone_in_between(store: FileStore, root
     assert told == ["/a=>/2"]
 
 
+def test_a_write_that_is_refused_while_a_file_is_replaced_takes_nothing_away(store: FileStore, root: File) -> None:
+    store.create("web", A)
+    told = record(store.watch("web"))
+    (root / "web.dtab").rename(root / "web.dtab~")
+    with pytest.raises(Missing):
+        store.put("web", B, version_of(store, "web"))
+    (root / "web.dtab").write_text("/a => /2")
+    eventually(lambda: told)
+    assert told == ["/a=>/2"]
+
+
 def test_folders_that_come_and_go_take_their_namespaces_along(store: FileStore, root: File, tmp_path: File) -> None:
     aside = tmp_path / "aside"
     (aside / "deep").mkdir(parents=True)
@@ -591,18 +602,18 @@ def test_a_folder_of_somebody_else_is_read(root: File) -> None:
 
 
 @contextmanager
-def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The first fsync takes as long as this; the list has an item when it has begun."""
-    original, begun, go_on = os.fsync, [], []
+def stuck(monkeypatch: pytest.MonkeyPatch, name: str = "fsync") -> Iterator[list[bool]]:
+    """Every os.`name` takes as long as this, at least; the list has an item when one has begun."""
+    original, begun, go_on = getattr(os, name), [], []
 
-    def fsync(fd: int) -> None:
-        begun.append(fd)
+    def slowly(*args: Any, **options: Any) -> Any:
+        begun.append(True)
         while not go_on:
             native_sleep(0.001)
-        original(fd)
+        return original(*args, **options)
 
     with monkeypatch.context() as slow:
-        slow.setattr(replace.os, "fsync", fsync)
+        slow.setattr(replace.os, name, slowly)
         try:
             yield begun
         finally:
@@ -728,6 +739,20 @@ def test_processes_that_compare_and_set_lose_no_update(root: File, store: FileSt
     eventually(lambda: seen(store, "n") == "/n=>/250")
     numbers = [int((each or "/-1").rpartition("/")[2]) for each in told]
     assert numbers == sorted(set(numbers)), "no older one after a newer one"
+
+
+def test_a_process_waits_while_another_is_between_comparing_and_renaming(
+    root: File, store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create("n", Dtab.read("/n => /0"))
+    version = version_of(store, "n")
+    with stuck(monkeypatch, "replace") as begun:
+        putting = gevent.spawn(store.put, "n", Dtab.read("/n => /1"), version)
+        eventually(lambda: begun)
+        counting = gevent.spawn(run, "count", root, 1)
+        counting.join(1.0)  # long enough to have written, if it could
+    gevent.joinall([putting, counting], raise_error=True)
+    eventually(lambda: seen(store, "n") == "/n=>/2")
 
 
 def test_writers_killed_at_any_moment_leave_whole_files_and_all_that_was_acknowledged(root: File) -> None:

@@ -146,6 +146,10 @@ KIND_ADVICE: Final[dict[str, dict[str, str]]] = {
     },
     "balancer": {"heap": "write leastLoaded", "aperture": "write p2c"},
     "client": {"global": "write io.l5d.global", "static": "write io.l5d.static"},
+    "transformer": dict.fromkeys(
+        ("io.l5d.k8s.daemonset", "io.l5d.k8s.localnode"),
+        "linkerd 1 has it; here there is io.l5d.localhost, and io.l5d.port for a proxy on each host",
+    ),
     "namer": {
         **dict.fromkeys(
             (

@@ -320,6 +320,7 @@ def test_a_mistake_of_ours_does_not_end_the_asking(
 
 def test_after_close_nobody_is_told_and_nothing_is_asked(server: DnsServer) -> None:
     names = DnsNames(Chosen((at(server),)), FAST, NamerFigures(), QUERY_SECS)
+    server.fault = "drop"
     watch = names.host("web.example")
     told: list[object] = []
     watch.observe(told.append)

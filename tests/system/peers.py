@@ -21,12 +21,20 @@ CLIENT_SECS = 15.0
 class Backend:
     """Answers every line with its own name and the line. `silent`: accepts, reads and never answers."""
 
-    def __init__(self, name: str, *, silent: bool = False, port: int = 0, answer_after_secs: float = 0.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        silent: bool = False,
+        ip: str = "127.0.0.1",
+        port: int = 0,
+        answer_after_secs: float = 0.0,
+    ) -> None:
         self.name = name
         self.accepted = 0
         self._silent = silent
         self._answer_after_secs = answer_after_secs
-        self._server = StreamServer(("127.0.0.1", port), self._serve, spawn=Pool(20_000), backlog=4096)
+        self._server = StreamServer((ip, port), self._serve, spawn=Pool(20_000), backlog=4096)
         self._server.start()
 
     @property

@@ -88,7 +88,11 @@ class Stream:
     """An answer without end, read document by document."""
 
     def __init__(self, address: tuple[str, int], target: str, **headers: str) -> None:
-        self.socket = socket.create_connection(address, timeout=5)
+        self.socket = socket.socket()
+        self.socket.settimeout(5)
+        if "window" in headers:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(headers.pop("window")))
+        self.socket.connect(address)
         lines = [f"GET {target} HTTP/1.1", "Host: localhost", *(f"{name}: {value}" for name, value in headers.items())]
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
         self._file = self.socket.makefile("rb")

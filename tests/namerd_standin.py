@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import signal
+import ssl
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -81,7 +82,10 @@ class Namerd:
         self.asked: list[str] = []
         self.accepted = 0
         self.port = port
-        self._tls = {"certfile": str(cert), "keyfile": str(key)} if cert else {}
+        self._tls: ssl.SSLContext | None = None
+        if cert is not None:
+            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._tls.load_cert_chain(cert, key)
         self._rules: list[FaultRule] = []
         self._changed = Event()
         self._pool = Pool(20_000)
@@ -130,7 +134,7 @@ class Namerd:
         return len(self._pool)
 
     def listen(self) -> None:
-        self._server = StreamServer(("127.0.0.1", self.port), self._serve, spawn=self._pool, backlog=1024, **self._tls)
+        self._server = StreamServer(("127.0.0.1", self.port), self._serve, spawn=self._pool, backlog=1024)
         self._server.start()
         self.port = self._server.server_port
 
@@ -151,7 +155,11 @@ class Namerd:
 
     def _serve(self, sock: Any, _: object) -> None:
         self.accepted += 1
+        if self._tls is not None:
+            sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         with contextlib.suppress(*_CLOSED), contextlib.closing(sock), sock.makefile("rb") as lines:
+            if self._tls is not None:
+                sock.do_handshake()
             while request := _read(lines):
                 watcher = gevent.spawn(_kill_at_end, sock, gevent.getcurrent())
                 try:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import gevent
 
 from linkerd_tcp.namerd.figures import NamerdFigures
-from linkerd_tcp.namerd.http import Answer, Http, RequestFailed
+from linkerd_tcp.namerd.http import HEAD_SECS, Answer, Http, RequestFailed
 from linkerd_tcp.namerd.options import NamerdOptions
 from linkerd_tcp.net.backoff import Backoff
 from linkerd_tcp.net.throttle import Throttle
@@ -171,7 +171,7 @@ class Follower:
 
     def _watch(self, began: float) -> _End:
         quiet_secs = self._link.options.read_timeout_secs * random.uniform(1 - _JITTER, 1)
-        with closing(self._link.http.open(self._endpoint, self._query)) as answer:
+        with closing(self._link.http.open(self._endpoint, self._query, HEAD_SECS)) as answer:
             self._link.answered()
             documents = JsonDocuments()
             took = False

@@ -84,7 +84,7 @@ class Http:
         adapter = _Adapter(_Pool(self._dialler, host))
         self._session.mount("http://", adapter)
 
-    def open(self, endpoint: str, query: Mapping[str, str], head_secs: float = HEAD_SECS) -> "Answer":
+    def open(self, endpoint: str, query: Mapping[str, str], head_secs: float) -> "Answer":
         """The answer to GET /api/1/<endpoint>/<namespace>, once its head is there and says 200. RequestFailed."""
         target = f"{self._root}{endpoint}/{self._namespace}?{urlencode(query, quote_via=quote, safe='/')}"
         if len(target) > MAX_TARGET_BYTES:

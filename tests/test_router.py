@@ -1,19 +1,29 @@
 """Paths are bound once, followed live, evicted when idle; strangers' names take no slot."""
 
+import gc
+import os
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count, islice
 from time import monotonic
 
 import gevent
 import pytest
 
 from linkerd_tcp.errors import Cause, ConnectionFailed
+from linkerd_tcp.interpreters.default import DefaultInterpreter
 from linkerd_tcp.naming import nametree
 from linkerd_tcp.naming.addr import PENDING, Addr, Address, Bound, Failed
+from linkerd_tcp.naming.dtab import Dtab
 from linkerd_tcp.naming.name import BoundName
+from linkerd_tcp.naming.namer import NamerContext
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var
 from linkerd_tcp.record import Record
 from linkerd_tcp.router import UNBOUND_ROUTES, VICTIMS_LOOKED_AT, Connection, Route, Router
+from namers.inet import Utilities
+from namers.static import StaticConfig
+from tests.namers.hosts import FakeHosts
 from tests.rig import BOUND, WEB, ByHand, Endpoint, addresses, leaf, router_config
 from tests.sockets import eventually
 
@@ -285,6 +295,30 @@ def test_a_flood_of_strangers_names_takes_no_slot_of_bound_ones(
     before = router.figures.created
     connect(router).close()
     assert router.figures.created == before
+
+
+def test_any_number_of_strangers_names_leaves_nothing_behind() -> None:
+    """A million of them with LINKERD_TCP_TEST_DEEP=1."""
+    hosts = FakeHosts()
+    namer = StaticConfig.model_validate({"kind": "io.l5d.static", "services": {"web": []}}).build(NamerContext(hosts))
+    dtab = Dtab.read("/svc => /#/io.l5d.static")
+    router = Router(router_config(), DefaultInterpreter(dtab, [namer], Utilities(hosts)))
+    names = (Path(("svc", f"{number}.example")) for number in count())
+
+    def objects_after(strangers: int) -> int:
+        for name in islice(names, strangers):
+            with suppress(ConnectionFailed):
+                connect(router, name)
+        gc.collect()
+        return len(gc.get_objects())
+
+    several = 3 * UNBOUND_ROUTES
+    many = 1_000_000 if os.environ.get("LINKERD_TCP_TEST_DEEP") else 20_000
+    before = objects_after(several)
+    assert objects_after(many) - before < 500
+    assert len(list(router.routes())) == UNBOUND_ROUTES
+    assert router.figures.errors == {Cause.NOT_FOUND: several + many}
+    router.close()
 
 
 def test_a_switch_keeps_balancers_and_their_connections(router: Router, hand: ByHand, endpoint: Endpoint) -> None:

@@ -139,7 +139,7 @@ class _Says:
     def of(self, node: DelegateTree) -> list[str]:
         """The lines about one step: of a name that ends there, or is waited for."""
         name = node.bound.id if node.bound is not None else node.path
-        if name is None or node.step not in (Step.LEAF, Step.TRANSFORMATION, Step.NEG, Step.PENDING, Step.EXCEPTION):
+        if name is None or node.step not in (Step.LEAF, Step.NEG, Step.PENDING, Step.EXCEPTION):
             return []
         rows = self._of(name)
         heard = node.message
@@ -147,7 +147,7 @@ class _Says:
             heard += node.bound.addr.value.cause
         if node.step is Step.NEG:
             rows = [(kind, watch) for kind, watch in rows if watch.is_stale]
-        return [f"{kind}: {said(watch, heard)}" for kind, watch in rows if _says_more(watch)]
+        return [f"{kind}: {said(watch, heard)}" for kind, watch in rows if _says_more(watch, heard)]
 
     def _of(self, name: Path) -> list[tuple[str, WatchState]]:
         """Those of the longest beginning of `name` that has any. A transformer's names go on with the one inside."""
@@ -158,9 +158,11 @@ class _Says:
         return []
 
 
-def _says_more(watch: WatchState) -> bool:
-    """Whether there is anything to say besides the addresses."""
-    return watch.state != "bound" or watch.is_stale or (watch.last_good_at or watch.next_attempt_at) is not None
+def _says_more(watch: WatchState, heard: str) -> bool:
+    """Whether there is anything to say besides the addresses, and the errors in `heard`."""
+    if (watch.last_good_at or watch.error_at or watch.next_attempt_at) is not None:
+        return True
+    return watch.error not in heard if watch.error is not None else watch.state != "bound"
 
 
 def _waited_for(discoveries: Iterable[Discovery], problem: str) -> Iterator[str]:

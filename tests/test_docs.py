@@ -32,10 +32,15 @@ def anchors(path: Path) -> set[str]:
 
 def check(file: Path) -> tuple[int, str]:
     """Exit status of `--check`, run beside the file, and all that it says."""
-    command = [sys.executable, "-m", "linkerd_tcp", "--check", file.name]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=file.parent, env=environment, timeout=60)
+    done = linkerd_tcp(file.parent, "--check", file.name)
     return done.returncode, done.stdout + done.stderr
+
+
+def linkerd_tcp(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The program, run in `folder` to its end."""
+    command = [sys.executable, "-m", "linkerd_tcp", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -73,6 +78,30 @@ def test_what_is_not_built_is_said_as_the_page_shows_it(tmp_path: Path) -> None:
     (tmp_path / "later.yml").write_text(config)
     status, said = check(tmp_path / "later.yml")
     assert (status, f"$ linkerd-tcp --check later.yml\n{said}") == (2, answer)
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that the page on names speaks of."""
+    folder = tmp_path_factory.mktemp("names")
+    (folder / "disco/shop").mkdir(parents=True)
+    (folder / "disco/web.yml").write_text("- 127.0.0.1:8081\n- {host: 127.0.0.1, port: 8082, weight: 0.5}\n")
+    (folder / "disco/shop/cart.yml").write_text("- 127.0.0.1:8085\n")
+    configs = blocks("naming.md", "yaml")
+    for name, mark in (("config.yml", "/svc/split"), ("transformed.yml", "io.l5d.port")):
+        (folder / name).write_text(next(config for config in configs if mark in config))
+    return folder
+
+
+EXPLANATIONS = [each for each in blocks("naming.md", "console") if "--explain /" in each]
+
+
+@pytest.mark.parametrize("shown", EXPLANATIONS, ids=lambda shown: shown.split()[3])
+def test_names_are_explained_as_the_page_shows_it(shown: str, explained: Path) -> None:
+    command = shown.splitlines()[0].removeprefix("$ linkerd-tcp ")
+    done = linkerd_tcp(explained, *command.split())
+    aged = re.sub(r"last good \d+ s ago", "last good 0 s ago", done.stdout + done.stderr)
+    assert f"$ linkerd-tcp {command}\n{aged}" == shown
 
 
 def test_the_code_of_the_plug_ins_page_is_that_of_the_examples_and_all_of_it() -> None:

@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 from pathlib import Path as File
+from select import select
 from time import sleep
 
 from linkerd_tcp.controller import disk, replace
@@ -66,7 +67,9 @@ def one_round(folder: str, chance: random.Random, last: dict[str, int]) -> int:
             write_until_killed(folder, ns, last[ns] or max(last.values()), chance.choice((0, 0, 100_000)), writer)
         os.close(writer)
         children[ns] = (pid, reader)
-    sleep(chance.uniform(0, 0.012))
+    if chance.random() < 0.5:  # the others may be killed before anything was written
+        select([reader for _, reader in children.values()], [], [], 10.0)
+    sleep(chance.uniform(0, 0.008))
     for pid, _ in children.values():
         os.kill(pid, signal.SIGKILL)
     count = 0

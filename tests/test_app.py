@@ -1,6 +1,7 @@
 """The life of the program: what stop, grace and reload promise."""
 
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
@@ -247,6 +248,23 @@ def test_host_names_that_do_not_resolve_are_seen(begin: Begin, text: Callable[..
         assert read_all(client) == b""
     assert [str(namer.prefix) for namer in program.app.namers] == ["/io.l5d.static", "/$/hosts"]
     eventually(lambda: [row.name for row in program.app.namers[-1].watches()] == ["no-such-host.invalid"])
+
+
+def test_names_whose_last_news_was_refused_are_named_while_it_is_ready(begin: Begin, tmp_path: FilePath) -> None:
+    (tmp_path / "disco").mkdir()
+    (tmp_path / "disco" / "bad").write_text("nonsense\n")
+    program = begin()
+    text = program.file.read_text().replace("/svc/web", "/svc/bad")
+    program.file.write_text(re.sub(r"namers: .*", "namers: [{kind: io.l5d.fs, rootDir: disco}]", text))
+    program.app.reload()
+    with program.connect() as client:
+        assert read_all(client) == b""
+    is_ready, (line,) = program.app.ready
+    assert is_ready
+    assert line.startswith("namer /#/io.l5d.fs: /bad: ")
+    assert line.endswith("(nothing known yet)")
+    (tmp_path / "disco" / "bad").write_text("127.0.0.1 80\n")
+    eventually(lambda: program.app.ready == (True, []))
 
 
 def test_the_access_log_is_switched_by_a_reload(begin: Begin, tmp_path: FilePath) -> None:

@@ -9,7 +9,7 @@ from time import time
 from typing import Any, Final, TypeAlias
 
 from linkerd_tcp.admin.controls import Controls
-from linkerd_tcp.admin.names import addr_state
+from linkerd_tcp.admin.names import addr_state, value_json
 from linkerd_tcp.balancers.balancer import Balancer
 from linkerd_tcp.naming.addr import Bound
 from linkerd_tcp.naming.namer import Discovery, WatchState, shown_prefix
@@ -177,8 +177,8 @@ def _endpoint(endpoint: dict[str, Any]) -> list[Cell]:
 
 
 NAMER_COLUMNS: Final = (
-    ("Namer", _TEXT), ("Name", _TEXT), ("State", _SHORT), ("Addresses", _NUMBER), ("Last good", _SHORT),
-    ("Error", _LONG), ("Next attempt", _SHORT),
+    ("Namer", _TEXT), ("Name", _TEXT), ("State", _SHORT), ("Addresses", _NUMBER), ("Value", _LONG),
+    ("Last good", _SHORT), ("Error", _LONG), ("Next attempt", _SHORT),
 )  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def _namers(namers: Iterable[Discovery]) -> Iterator[list[Cell]]:
             asked = True
             yield [prefix, *_watch(watch)]
         if not asked:
-            yield [prefix, _cut(namer.kind), "nothing asked for yet", *[NOTHING] * 4]
+            yield [prefix, _cut(namer.kind), "nothing asked for yet", *[NOTHING] * 5]
 
 
 def _watch(watch: WatchState) -> list[Cell]:
@@ -200,6 +200,7 @@ def _watch(watch: WatchState) -> list[Cell]:
         _cut(watch.name),
         _state(words, _BAD if stale else _ADDR_STATES.get(watch.state, _OFF)),
         _number(watch.addresses),
+        _cut(", ".join(value_json(watch)) or NOTHING),
         NOTHING if watch.last_good_at is None else ago(watch.last_good_at),
         _cut(watch.error or NOTHING),
         NOTHING if watch.next_attempt_at is None else ahead(watch.next_attempt_at),

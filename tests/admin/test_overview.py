@@ -28,7 +28,7 @@ def test_it_lists_routers_servers_bindings_endpoints_and_namers(
     for expected in (
         "ready", "1 open connections", "default", app.servers[0].label, "/svc/web", "/#/io.l5d.static/web",
         f"127.0.0.1:{endpoints[0].port} available 1", f"127.0.0.1:{endpoints[1].port} available 1",
-        "/#/io.l5d.static /web bound 2",
+        f"/#/io.l5d.static /web bound 2 127.0.0.1:{endpoints[0].port}, 127.0.0.1:{endpoints[1].port}",
     ):  # fmt: skip
         assert expected in words
 
@@ -68,7 +68,7 @@ def test_states_of_discovery_and_of_the_process_are_in_words(
         "/svc/nowhere — — neg",
     ):
         assert expected in words
-    assert re.search(r"/web bound, stale 3 \d+ d ago unreadable in \d+ d", words)
+    assert re.search(r"/web bound, stale 3 — \d+ d ago unreadable in \d+ d", words)
 
 
 @pytest.mark.parametrize("path", ["/", "/overview.json"])

@@ -17,7 +17,7 @@ def build_namer(config: Any, context: NamerContext, utilities: Namer) -> Namer:
     if not _transformers(config):
         return namer
     concrete = DefaultInterpreter(Dtab(), (), utilities)
-    return TransformedNamer(namer, _build(config, concrete, namer.close), concrete.close)
+    return TransformedNamer(namer, _build(config, concrete, namer.close))
 
 
 def build_interpreter(config: Any, context: InterpreterContext) -> Interpreter:
@@ -26,7 +26,7 @@ def build_interpreter(config: Any, context: InterpreterContext) -> Interpreter:
     if not _transformers(config):
         return interpreter
     concrete = DefaultInterpreter(Dtab(), context.namers, context.utilities)
-    return TransformedInterpreter(interpreter, _build(config, concrete, interpreter.close), concrete.close)
+    return TransformedInterpreter(interpreter, _build(config, concrete, interpreter.close))
 
 
 def asks_namers(config: Any) -> bool:
@@ -40,7 +40,7 @@ def _transformers(config: Any) -> tuple[Any, ...]:
 
 
 def _build(config: Any, concrete: DefaultInterpreter, undo: Callable[[], None]) -> list[Transformer]:
-    context = TransformerContext(concrete.bind)
+    context = TransformerContext(concrete.bind)  # what they bind is theirs to close
     built: list[Transformer] = []
     with ExitStack() as undone:  # unless all of them can be built
         undone.callback(undo)

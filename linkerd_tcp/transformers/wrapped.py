@@ -22,10 +22,9 @@ V = TypeVar("V")
 class _Behind:
     """What both have: the transformers, the watches that are open, and whatever else the inner one can do."""
 
-    def __init__(self, inner: Any, transformers: Sequence[Transformer], close_others: Callable[[], None]) -> None:
+    def __init__(self, inner: Any, transformers: Sequence[Transformer]) -> None:
         self._inner = inner
         self._transformers = tuple(transformers)
-        self._close_others = close_others
         self._open: dict[Tracked[Any], None] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -37,7 +36,6 @@ class _Behind:
         self._inner.close()
         for transformer in self._transformers:
             transformer.close()
-        self._close_others()
 
     def _track(self, tracked: Tracked[Any]) -> Tracked[Any]:
         self._open[tracked] = None
@@ -69,10 +67,8 @@ class TransformedNamer(_Behind):
     not changed.
     """
 
-    def __init__(
-        self, namer: Namer, transformers: Sequence[Transformer], close_others: Callable[[], None] = lambda: None
-    ) -> None:
-        super().__init__(namer, transformers, close_others)
+    def __init__(self, namer: Namer, transformers: Sequence[Transformer]) -> None:
+        super().__init__(namer, transformers)
         self.kind = namer.kind
         self.prefix = namer.prefix
         self.figures = namer.figures
@@ -97,10 +93,8 @@ class TransformedNamer(_Behind):
 class TransformedInterpreter(_Behind):
     """`interpreter`, what it binds to changed. A delegation shows each change as a step of its own."""
 
-    def __init__(
-        self, interpreter: Interpreter, transformers: Sequence[Transformer], close_others: Callable[[], None]
-    ) -> None:
-        super().__init__(interpreter, transformers, close_others)
+    def __init__(self, interpreter: Interpreter, transformers: Sequence[Transformer]) -> None:
+        super().__init__(interpreter, transformers)
         self.kind = interpreter.kind
 
     @property

@@ -54,7 +54,7 @@ def test_every_kind_is_read_in_order(where: Any) -> None:
         ("[{kind: io.l5d.port, port: 0}]", "transformers[0].port: must be at least 1"),
         ("[{kind: io.l5d.port, port: 70000}]", "transformers[0].port: must be at most 65535"),
         ("[{kind: io.l5d.prot, port: 80}]", 'unknown transformer kind "io.l5d.prot" (did you mean io.l5d.port?)'),
-        ("[{kind: io.l5d.k8s.daemonset}]", "unknown transformer kind \"io.l5d.k8s.daemonset\" (linkerd 1 has it;"),
+        ("[{kind: io.l5d.k8s.daemonset}]", 'unknown transformer kind "io.l5d.k8s.daemonset" (linkerd 1 has it;'),
         ("[{kind: io.l5d.localhost, host: x}]", "transformers[0].host: unknown key"),
         ("[{kind: io.l5d.specificHost, host: web.test}]", "transformers[0].host: expected an IP address"),
         ("[{kind: io.l5d.const, path: nil}]", "transformers[0].path: expected a path such as"),

@@ -103,6 +103,24 @@ def test_replace_lets_go_of_its_name_while_nothing_is_found(inner: Inner, hosts:
     watch.close()
 
 
+def test_each_of_several_has_its_own_name(inner: Inner, namer: BuildNamer) -> None:
+    inner.set("/web", Leaf(WEB_NAME))
+    watch = namer(REPLACE, REPLACE | {"path": "/$/inet/10.8.8.8/1"}).lookup(WEB)
+    assert ids(watch.value) == ["/%/io.l5d.replace/$/inet/10.8.8.8/1"]
+    watch.close()
+    watch = namer(REPLACE, CONST | {"path": "/$/nil"}).lookup(WEB)
+    assert watch.value == EMPTY
+    watch.close()
+
+
+def test_closing_releases_the_name(inner: Inner, hosts: FakeHosts, namer: BuildNamer) -> None:
+    built = namer(CONST | {"path": "/$/inet/gateway.test/4140"})
+    built.lookup(WEB)
+    assert len(hosts.open) == 1
+    built.close()
+    assert hosts.open == []
+
+
 def test_an_interpreter_s_replacement_may_be_of_a_namer_of_the_file_and_no_dtab_is_asked(
     inner: Inner, interpreter: BuildInterpreter
 ) -> None:

@@ -76,7 +76,7 @@ class App:
         """When the grace ends at the latest, time.monotonic seconds."""
         self._reload_lock = Semaphore()
         self._admin = AdminServer(self)
-        self._control_server = ControlServer(lambda: self._running.control)
+        self._control_server = ControlServer(lambda: self._running.control, capacity)
         self._sweeper: gevent.Greenlet[[], None] | None = None
 
     # What admin shows
@@ -94,7 +94,7 @@ class App:
         """Every namer, in the file's order; what interpreters ask; the control plane's dtabs; host names looked up."""
         hosts, store = self._running.hosts, self._running.store
         asked = [source for router in self.routers.values() for source in router.interpreter.sources]
-        beside = [*([] if store is None else [store]), *([hosts] if hosts.in_use else [])]
+        beside: list[Discovery] = [*([] if store is None else [store]), *([hosts] if hosts.in_use else [])]
         return [*self._running.namers.values(), *asked, *beside]
 
     @property

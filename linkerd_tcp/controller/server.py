@@ -7,6 +7,7 @@ from linkerd_tcp.config.admin import NamerdConfig
 from linkerd_tcp.controller.api import create
 from linkerd_tcp.controller.control import Control
 from linkerd_tcp.controller.dtabs import MAX_BODY_BYTES
+from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.web.guard import Guard
 from linkerd_tcp.web.server import HttpServer, Limits
 
@@ -14,12 +15,15 @@ LIMITS: Final = Limits("control plane", max_connections=4_000, max_body_bytes=MA
 
 
 class ControlServer:
-    """Serves the control plane that `find` finds. `bind`, then `start`, then `close`; `close` alone is harmless."""
+    """Serves the control plane that `find` finds. `bind`, then `start`, then `close`; `close` alone is harmless.
 
-    def __init__(self, find: Callable[[], Control | None]) -> None:
+    Its connections take room of `capacity`: a thousand watchers must not leave clients without descriptors.
+    """
+
+    def __init__(self, find: Callable[[], Control | None], capacity: Capacity | None = None) -> None:
         self._guard = Guard(key="namerd.allowedHosts")
         self._find = find
-        self._http = HttpServer(LIMITS)
+        self._http = HttpServer(LIMITS, capacity)
 
     def bind(self, config: NamerdConfig) -> None:
         """Listen; StartError that names `namerd.port` if that cannot be."""

@@ -63,12 +63,10 @@ class Topic:
         """By the identity of what is shown, which is kept alive beside the document."""
         self._rendering = RLock()
         self._wakes: dict[Callable[[], object], None] = {}
+        self.state: State = None
+        """As it was computed last; those who saw one that is the same have not been told."""
         self._tracked: Tracked[State] = Tracked(self._compute, lambda _: True, self._same, lambda _: None)
         self._tracked.observe(self._changed)
-
-    @property
-    def state(self) -> State:
-        return self._tracked.value
 
     def epoch(self) -> Hashable:
         return None if self._is_silent(self.state) else self._kind.epoch(self.state)
@@ -118,7 +116,8 @@ class Topic:
         # Whatever it was, it may be part of what is shown, even if it is no news.
         self._rendered.clear()
         self._computed += 1
-        return self._kind.compute(read)
+        self.state = self._kind.compute(read)
+        return self.state
 
     def _same(self, before: State, after: State) -> bool:
         if self._is_silent(before) or self._is_silent(after):

@@ -58,3 +58,33 @@ class Capacity:
     def when_free(self, call: Callable[[], None]) -> None:
         """`call` once there is room again; once, however often that was asked for."""
         self._waiting[call] = None
+
+
+class OwnDescriptors:
+    """Connections to this process itself, a descriptor each: the first FREE are in the reserve, more take room from
+    the proxied ones, two in the place of one.
+    """
+
+    FREE: Final = 32
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._capacity = capacity
+        self._open = 0
+
+    def take(self) -> bool:
+        """Whether there is room for one more, which then is taken."""
+        more = self._places(self._open + 1) - self._places(self._open)
+        if more and self._capacity.full:
+            return False
+        self._open += 1
+        if more:
+            self._capacity.take()
+        return True
+
+    def give_back(self) -> None:
+        self._open -= 1
+        if self._places(self._open + 1) > self._places(self._open):
+            self._capacity.give_back()
+
+    def _places(self, connections: int) -> int:
+        return -(-max(0, connections - self.FREE) // DESCRIPTORS_PER_CONNECTION)

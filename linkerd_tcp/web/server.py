@@ -18,9 +18,10 @@ import gevent.socket
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
+from linkerd_tcp.net.descriptors import Capacity, OwnDescriptors
 from linkerd_tcp.net.listener import bind
-from linkerd_tcp.net.turns import turn_loop
 from linkerd_tcp.web.following import ENVIRON_KEY, Follower, TooManyFollowers
+from linkerd_tcp.web.gate import Gate
 from linkerd_tcp.web.streams import dumps
 
 BACKLOG: Final = 256
@@ -54,8 +55,9 @@ class Limits:
 class HttpServer:
     """A WSGI application on an address. `bind`, then `start`, then `close`; `close` alone is harmless."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, capacity: Capacity | None = None) -> None:
         self._limits = limits
+        self._descriptors = None if capacity is None else OwnDescriptors(capacity)
         self._server: _Server | None = None
 
     def bind(self, ip: str, port: int, key: str, application: Any) -> None:
@@ -63,7 +65,7 @@ class HttpServer:
         listening = bind(ip, port, BACKLOG, key)
         # pywsgi wants gevent's kind of socket.
         listener = gevent.socket.socket(listening.family, listening.type, listening.proto, fileno=listening.detach())
-        self._server = _Server(listener, application, self._limits)
+        self._server = _Server(listener, application, self._limits, self._descriptors)
 
     def start(self) -> None:
         """Answer. Until here, clients wait in the queue."""
@@ -101,7 +103,16 @@ class HttpServer:
 class _Server(WSGIServer):  # type: ignore[misc]
     """pywsgi with a bound on connections."""
 
-    def __init__(self, listener: gevent.socket.socket, application: Any, limits: Limits) -> None:
+    max_accept = 16
+    """In one turn of the loop."""
+
+    def __init__(
+        self,
+        listener: gevent.socket.socket,
+        application: Any,
+        limits: Limits,
+        descriptors: OwnDescriptors | None,
+    ) -> None:
         # SERVER_NAME given: pywsgi would ask a name server for it.
         super().__init__(
             listener,
@@ -117,6 +128,8 @@ class _Server(WSGIServer):  # type: ignore[misc]
         """Those that wait for a whole request, the longest silent first."""
         self.answering: set[_Handler] = set()
         self.following: dict[_Handler, Follower] = {}
+        self.gate = Gate()
+        self._descriptors = descriptors
 
     def handle(self, sock: gevent.socket.socket, address: Any) -> None:
         if len(self.silent) + len(self.answering) + len(self.following) >= self.limits.max_connections:
@@ -124,6 +137,9 @@ class _Server(WSGIServer):  # type: ignore[misc]
                 _refuse(sock, f"This {self.limits.what} is answering as many requests as it can.")
                 return
             next(iter(self.silent)).hang_up()
+        if self._descriptors is not None and not self._descriptors.take():
+            _refuse(sock, "This process has as many connections open as it may have descriptors.")
+            return
         handler = _Handler(sock, address, self)
         try:
             handler.handle()
@@ -131,6 +147,8 @@ class _Server(WSGIServer):  # type: ignore[misc]
             self.silent.pop(handler, None)
             self.answering.discard(handler)
             self.following.pop(handler, None)
+            if self._descriptors is not None:
+                self._descriptors.give_back()
 
     def close_all(self) -> None:
         self.close()
@@ -204,8 +222,6 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
             _log.debug("client %s has gone: %s", self.client_address, error)
 
     def handle_one_request(self) -> Any:
-        # Requests that come all at once would otherwise be answered all in one turn of the loop.
-        turn_loop()
         self._be_silent()
         # pywsgi has no deadlines, and a socket's own timeout is begun anew by every byte.
         self._deadline = gevent.Timeout.start_new(IDLE_SECS)
@@ -218,6 +234,8 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
         line = super().read_requestline()
         self._deadline.close()
         self._deadline = gevent.Timeout.start_new(REQUEST_SECS)
+        if line:
+            self.server.gate.enter()
         return line
 
     def read_request(self, raw_requestline: str) -> Any:

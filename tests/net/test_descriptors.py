@@ -2,7 +2,7 @@
 
 import resource
 
-from linkerd_tcp.net.descriptors import Capacity, raise_limit
+from linkerd_tcp.net.descriptors import Capacity, OwnDescriptors, raise_limit
 
 
 def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
@@ -31,3 +31,20 @@ def test_who_waits_for_room_is_called_once_when_there_is_some() -> None:
     capacity.give_back()
     assert called == ["once"]
     assert not capacity.full
+
+
+def test_connections_to_the_process_itself_take_room_two_in_the_place_of_one() -> None:
+    capacity = Capacity(40)
+    own = OwnDescriptors(capacity)
+    taken = 0
+    while own.take():
+        taken += 1
+    assert taken == OwnDescriptors.FREE + 2 * capacity.most
+    assert capacity.full
+    own.give_back()
+    assert own.take()
+    assert not own.take()
+    for _ in range(taken):
+        own.give_back()
+    assert capacity.used == 0
+    assert own.take()

@@ -39,7 +39,7 @@ class _HostName(LiveDnsName):
         self.set(addr)
 
     def row(self) -> WatchState:
-        return self._row(self._watch.question, None)
+        return self._row(self._watch)
 
     def close(self) -> None:
         super().close()

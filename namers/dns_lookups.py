@@ -1,8 +1,7 @@
 """What `io.l5d.dns` and `io.l5d.dnssrv` have in common: names that are looked up, held, and let go."""
 
 import re
-from collections.abc import Iterator
-from time import monotonic, time
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from linkerd_tcp.naming.addr import NEG as NEG_ADDR
@@ -12,9 +11,8 @@ from linkerd_tcp.naming.namer import NamerFigures, WatchState, watch_state
 from linkerd_tcp.naming.nametree import NEG, Leaf
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var, Watch
-from namers.dns_names import MAX_NAMES, DnsNames
+from namers.dns_names import MAX_NAMES, Asked, DnsNames
 from namers.dns_options import DnsOptions
-from namers.dns_questions import Question
 from namers.live import SharedAddr
 
 _LABEL: Final = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -70,14 +68,13 @@ class LiveDnsName:
     def row(self) -> WatchState:
         raise NotImplementedError
 
-    def _row(self, main: Question | None, failing: Question | None) -> WatchState:
-        """`main` is what is asked for it, if anything has to be; of `failing` the error is shown."""
-        text, addr = str(Path(self.elements)), self.addr.value
-        if main is None:
-            return watch_state(text, addr, error=addr.cause if isinstance(addr, Failed) else None)
-        shown = failing or main
-        next_at = time() + shown.next_at - monotonic() if shown.next_at > monotonic() else None
-        return watch_state(text, addr, main.last_good_at, shown.error, shown.error_at, next_at)
+    def _row(self, main: Asked, others: Iterable[Asked] = ()) -> WatchState:
+        """`main` is what is asked for it, and `others` besides; the first that failed is shown."""
+        shown = next((each for each in (main, *others) if each.error is not None), main)
+        last_good_at = main.question.last_good_at if main.question is not None else None
+        error_at = shown.question.error_at if shown.question is not None else None
+        name = str(Path(self.elements))
+        return watch_state(name, self.addr.value, last_good_at, shown.error, error_at, shown.next_attempt_at)
 
     def close(self) -> None:
         self.addr.end()

@@ -1,7 +1,8 @@
 """DNS messages: a query as bytes, and what a reply says to it.
 
 The sections of a reply are read here and not by dnspython's own reader: that takes 25 ms for a thousand records in
-one go, in which no connection of the loop would move a byte. Names and record data are dnspython's.
+one go, in which no connection of the loop would move a byte. Names and record data are dnspython's; the modules of
+the types are imported here, because it would import them with the first answer.
 """
 
 import struct
@@ -13,6 +14,11 @@ import dns.exception
 import dns.message
 import dns.name
 import dns.rdata
+import dns.rdtypes.ANY.CNAME
+import dns.rdtypes.ANY.SOA
+import dns.rdtypes.IN.A
+import dns.rdtypes.IN.AAAA
+import dns.rdtypes.IN.SRV
 from dns.name import Name
 from dns.rdataclass import IN
 from dns.rdatatype import AAAA, CNAME, NS, OPT, SOA, SRV, A, RdataType

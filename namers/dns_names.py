@@ -29,10 +29,10 @@ MAX_NAMES: Final = 10_000
 """Names watched at a time, the targets of SRV records among them."""
 
 MAX_REMEMBERED: Final = 1_000
-WORKERS: Final = 32
-"""Names asked for at a time."""
+WORKERS: Final = 16
+"""Names asked for at a time. Each takes a socket per family and server while all are silent: 128 at most."""
 
-SHARE: Final = 24
+SHARE: Final = 12
 """Of the workers, how many may be busy with names that were answered the last time, and how many with others: so that
 neither waits for the other, however many dead names strangers ask for.
 """
@@ -74,6 +74,20 @@ class Asked(Var[Any]):
     ) -> None:
         super().__init__(value, on_close)
         self.question = question
+
+    @property
+    def error(self) -> str | None:
+        """Why the last attempt failed, or why there is none."""
+        if self.question is not None:
+            return self.question.error
+        return self.value.cause if isinstance(self.value, Failed) else None
+
+    @property
+    def next_attempt_at(self) -> float | None:
+        """Seconds since the epoch; None while it is being asked for, and where nothing is."""
+        if self.question is None or self.question.next_at <= monotonic():
+            return None
+        return time() + self.question.next_at - monotonic()
 
 
 class DnsNames:

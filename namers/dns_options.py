@@ -48,7 +48,7 @@ class DnsOptions(NamerOptions):
     min_ttl_secs: LeastSecs | None = None
     """No name is asked for again sooner, whatever its time to live. By default 5."""
     max_ttl_secs: PositiveSecs = 300.0
-    """Every name is asked for again after this at the latest."""
+    """Every name is asked for again after this at the latest, but for up to a tenth that keeps names apart."""
     max_negative_ttl_secs: PositiveSecs = 30.0
     """A name that is not there is asked for again after this at the latest."""
     refresh_secs: LeastSecs | None = None

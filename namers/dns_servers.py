@@ -14,7 +14,7 @@ from linkerd_tcp.config.words import say
 
 RESOLV_CONF: Final = "/etc/resolv.conf"
 DNS_PORT: Final = 53
-MAX_SERVERS: Final = 8
+MAX_SERVERS: Final = 4
 MAX_SYSTEM_SERVERS: Final = 3
 """As many lines of resolv.conf the C library reads."""
 

@@ -156,9 +156,7 @@ class _ServiceName(LiveDnsName):
         return addresses[:MAX_ADDRESSES]
 
     def row(self) -> WatchState:
-        main = self._watch.question
-        asked = [main, *(host.question for host in self._hosts.values())]
-        return self._row(main, next((each for each in asked if each is not None and each.error is not None), None))
+        return self._row(self._watch, self._hosts.values())
 
     def close(self) -> None:
         super().close()

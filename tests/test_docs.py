@@ -116,3 +116,9 @@ def test_the_heart_of_the_kubernetes_configuration_passes_its_check(tmp_path: Pa
     config = tmp_path / "sni.yml"
     config.write_text(blocks("kubernetes-sni.md", "yaml")[0].replace("rootDir: /disco", "rootDir: disco"))
     assert check(config) == (0, "ok\n")
+
+
+def test_the_configuration_of_the_dns_page_passes_its_check(tmp_path: Path) -> None:
+    config = tmp_path / "dns.yml"
+    config.write_text(blocks("dns.md", "yaml")[0])
+    assert check(config) == (0, "ok\n")

@@ -11,7 +11,7 @@ from linkerd_tcp.naming.namer import NamerContext
 from linkerd_tcp.naming.nametree import NEG, Leaf, leaves
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Watch
-from namers import dnssrv
+from namers import dns_names, dnssrv
 from namers.dns_message import Service
 from namers.dns_servers import Server
 from namers.dnssrv import DnsSrvConfig, ServiceNamer, shares
@@ -265,6 +265,17 @@ def test_more_addresses_than_the_bound_are_cut(
     eventually(lambda: addr_of(watch) == bound(("10.0.0.1", 80, 10)))
     assert namer.figures.errors == {"limit": 1}
     assert "only the first 1 are used" in caplog.text
+    watch.close()
+
+
+def test_targets_beyond_the_bound_on_names_are_left_out_and_seen(
+    namer: ServiceNamer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dns_names, "MAX_NAMES", 2)  # the records' own name, and one target
+    watch = namer.lookup(WEB)
+    eventually(lambda: addr_of(watch) == bound(("10.0.0.1", 80, 10)))
+    [row] = namer.watches()
+    assert "more than 2 names" in str(row.error)
     watch.close()
 
 

@@ -189,9 +189,6 @@ class Ours(Source):
             _write(self.folder / "disco" / f"{name}.yml", json.dumps(every))
 
 
-KINDS: tuple[type[StandIn] | type[Ours], ...] = (StandIn, Ours)
-
-
 def _write(path: Path, text: str) -> None:
     fresh = path.with_name(f".{path.name}.new")
     fresh.write_text(text)
@@ -204,7 +201,8 @@ def _tree(weights: Mapping[str, float]) -> Json:
 
 
 def _dtab(routes: Mapping[str, Mapping[str, float]]) -> str:
-    return "".join(f"/svc/{name} => {_dst(weights)};\n" for name, weights in routes.items())
+    # An empty file is taken for a mishap.
+    return "".join(f"/svc/{name} => {_dst(weights)};\n" for name, weights in routes.items()) or "# none\n"
 
 
 def _dst(weights: Mapping[str, float]) -> str:

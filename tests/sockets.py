@@ -3,12 +3,10 @@
 import socket
 import struct
 from _socket import socket as RawSocket
-from collections.abc import Callable
-from time import monotonic
 
-import gevent
+from linkerd_tcp.testing.waiting import DEADLINE_SECS, eventually
 
-DEADLINE_SECS = 5.0
+__all__ = ["DEADLINE_SECS", "eventually", "read_all", "reset", "tcp_pair"]
 
 
 def tcp_pair() -> tuple[socket.socket, RawSocket]:
@@ -35,11 +33,3 @@ def read_all(sock: socket.socket) -> bytes:
     while part := sock.recv(65536):
         parts.append(part)
     return b"".join(parts)
-
-
-def eventually(condition: Callable[[], object], secs: float = DEADLINE_SECS) -> None:
-    """Return when `condition` is true; AssertionError when it is not so in time."""
-    until = monotonic() + secs
-    while not condition():
-        assert monotonic() < until, f"not so within {secs} s"
-        gevent.sleep(0.002)

@@ -102,3 +102,26 @@ def test_an_alternative_that_is_not_known_keeps_nobody_waiting_long(
     printed = capsys.readouterr()
     assert "addresses not known yet" in printed.out
     assert printed.err == ""
+
+
+@pytest.mark.parametrize(
+    ("namers", "interpreter", "who"),
+    [
+        ("{kind: io.l5d.namerd, baseUrl: 'http://127.0.0.1:1', namespace: default}", "default", "io.l5d.namerd /web"),
+        ("{kind: io.l5d.dns, servers: ['127.0.0.1:1']}", "default", "io.l5d.dns /80/x"),
+        ("", "io.l5d.namerd.http, baseUrl: 'http://127.0.0.1:1', namespace: default", "io.l5d.namerd.http /svc/web/x"),
+    ],
+)
+def test_discovery_that_is_away_is_named_with_its_error(
+    namers: str, interpreter: str, who: str, tmp_path: FilePath, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "l5d.yml"
+    path.write_text(
+        f"namers: [{namers}]\nrouters:\n- label: a\n  interpreter: {{kind: {interpreter}}}\n"
+        "  servers: [{port: 0, dstName: /svc/web}]\n"
+    )
+    assert run(["--explain", "/svc/80/x" if "dns" in who else "/svc/web/x", str(path)]) == 1
+    printed = capsys.readouterr()
+    assert "efused" in printed.out
+    assert re.search(r"io\.l5d\.\S+: failed; last attempt failed \d s ago; next attempt in \d s\n", printed.out)
+    assert f"waiting for {who}" in printed.err

@@ -1,7 +1,6 @@
 """Every metric family, once. The figures are plain numbers on plain objects; they are read when somebody scrapes.
 
-Series belong to what lives now: those of a binding, a server or a namer go with it. Families of what cannot be
-configured yet (TLS, namerd) are not here.
+Series belong to what lives now: those of a binding, a server or a namer go with it.
 """
 
 import platform
@@ -20,6 +19,7 @@ from linkerd_tcp import __version__
 from linkerd_tcp.balancers.balancer import Balancer
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.figures import DURATION_BOUNDS_SECS, BalancerFigures, Histogram, RouterFigures, ServerFigures
+from linkerd_tcp.namerd.figures import NamerdFigures
 from linkerd_tcp.naming.namer import Discovery
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.record import Book
@@ -299,6 +299,10 @@ FAMILIES: Final = (
     _Family(_GAUGE, "l5d_namer_last_good_timestamp_seconds", "When discovery last succeeded.", ("namer",), _last_good),
     _Family(_GAUGE, "l5d_namer_stale_watches", "Names whose last attempt failed; what was known is kept.", ("namer",),
             lambda now: now.stale),
+    _Family(_HISTOGRAM, "l5d_namerd_request_seconds",
+            "Time to the first document of a watch, to the whole answer of any other request.", ("namer",),
+            lambda now: ((labels, figures.requests) for labels, figures in now.namers
+                         if isinstance(figures, NamerdFigures))),
     _Family(_GAUGE, "l5d_config_last_reload_success", "1 unless the last reload was refused.", (),
             lambda now: (((), float(now.reload_ok)),)),
     _Family(_COUNTER, "l5d_log_dropped_lines_total", "Lines of logs that could not be written.", ("log", "reason"),

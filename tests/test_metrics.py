@@ -18,6 +18,7 @@ from linkerd_tcp.admin.process import DESCRIPTORS, ProcessCollector, count_descr
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.figures import DURATION_BOUNDS_SECS
 from linkerd_tcp.metrics import PART_LINES, AppCollector, exposition
+from linkerd_tcp.namerd.figures import NamerdFigures
 from linkerd_tcp.naming.addr import Address, Bound
 from linkerd_tcp.naming.name import BoundName
 from linkerd_tcp.naming.namer import WatchState
@@ -60,11 +61,12 @@ FAMILIES = {
     "l5d_namer_errors": ("counter", {"namer", "cause"}),
     "l5d_namer_last_good_timestamp_seconds": ("gauge", {"namer"}),
     "l5d_namer_stale_watches": ("gauge", {"namer"}),
+    "l5d_namerd_request_seconds": ("histogram", {"namer"}),
     "l5d_config_last_reload_success": ("gauge", set()),
     "l5d_log_dropped_lines": ("counter", {"log", "reason"}),
     "l5d_build_info": ("gauge", {"version", "python", "gevent"}),
 }
-"""Not yet: l5d_namerd_request_seconds. The parser drops `_total`."""
+"""The parser drops `_total`."""
 
 WEB = "/#/io.l5d.static/web"
 
@@ -107,13 +109,15 @@ def value(app: FakeApp, name: str, **labels: str) -> float | None:
 
 
 def refuse(app: FakeApp, endpoint: Endpoint) -> None:
-    """One connection of each kind of failure: no route, no endpoint that answers, a namer in trouble."""
+    """One connection of each kind of failure: no route, no endpoint that answers, a namer in trouble, namerd slow."""
     endpoint.close()
     client = socket.create_connection(app.servers[0].local, timeout=5)
     client.recv(1)
     client.close()
     app.routers["default"].figures.errors[Cause.NOT_FOUND] = 1
-    app.namers[0].figures.error("unreadable")
+    app.namers[0].figures = figures = NamerdFigures(last_good_at=1.0)
+    figures.error("unreadable")
+    figures.requests.observe(2.0)
     app.servers[0].figures.tls_failures["plaintext"] = 1
     expiring = SimpleNamespace(not_after=datetime(2030, 1, 1, tzinfo=UTC))
     app.servers[0].terminator = SimpleNamespace(  # type: ignore[assignment]

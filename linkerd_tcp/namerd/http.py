@@ -221,6 +221,7 @@ class _Dialler:
         self._port = port
         self._find_host = find_host
         self._addresses: Watch[Addr] | None = None
+        self._stop_observing: Callable[[], None] = lambda: None
         self._credentials = None if tls is None else credentials_for(tls)
         self._name = host if tls is None else tls.dns_name or host
         self._known = Event()
@@ -241,7 +242,7 @@ class _Dialler:
         """The addresses of the host; waits while they are not known."""
         if self._addresses is None:
             self._addresses = self._find_host(self._host)
-            self._addresses.observe(lambda _: self._known.set())
+            self._stop_observing = self._addresses.observe(lambda _: self._known.set())
         while isinstance(addr := self._addresses.value, Pending):
             self._known.clear()
             self._known.wait()
@@ -284,7 +285,9 @@ class _Dialler:
 
     def close(self) -> None:
         if self._addresses is not None:
+            self._stop_observing()
             self._addresses.close()
+            self._addresses = None
 
 
 def _scope_id(zone: str) -> int:

@@ -11,6 +11,7 @@ import gevent
 from linkerd_tcp import registry
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.router import RouterConfig
+from linkerd_tcp.controller.stores import new_store
 from linkerd_tcp.errors import ConfigError, DtabError
 from linkerd_tcp.naming import nametree
 from linkerd_tcp.naming.addr import Addr, Bound, Failed, Pending
@@ -62,9 +63,14 @@ def explain(config: AppConfig, path: Path, label: str | None) -> int:
 
 
 def check_namers(config: AppConfig) -> list[str]:
-    """Everything wrong with what the namers read, a printable line each."""
+    """Everything wrong with what the namers and the control plane read, a printable line each."""
     with _namers(config) as (_, namers, _):
-        return [problem for namer in namers if hasattr(namer, "check") for problem in namer.check()]
+        found = [problem for namer in namers if hasattr(namer, "check") for problem in namer.check()]
+    if config.namerd is not None:
+        store = new_store(config.namerd.storage)
+        found += store.check() if hasattr(store, "check") else []
+        store.close()
+    return found
 
 
 @contextmanager

@@ -41,6 +41,12 @@ def _status(write: Write, _: bytes, arguments: dict[str, Any]) -> None:
     write(b"HTTP/1.1 %d Whatever\r\nContent-Length: %d\r\n\r\n%s" % (code, len(body), body))
 
 
+def _status_silent(write: Write, _: bytes, arguments: dict[str, Any]) -> None:
+    """A status that says why not, but for the words."""
+    write(b"HTTP/1.1 %d Whatever\r\nContent-Length: 10\r\n\r\n" % arguments.get("code", 503))
+    hang()
+
+
 def _redirect(write: Write, _: bytes, arguments: dict[str, Any]) -> None:
     location = str(arguments["location"]).encode()
     write(b"HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % location)
@@ -148,6 +154,7 @@ HEADS: dict[str, Fault] = {
     "silent": _silent,
     "close": _close,
     "status": _status,
+    "status_silent": _status_silent,
     "redirect": _redirect,
     "not_http": _not_http,
     "endless_headers": _endless_headers,

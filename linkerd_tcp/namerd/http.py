@@ -36,7 +36,9 @@ HEAD_SECS: Final = 5.0
 """From looking up the host to the head of an answer to a watch, which namerd sends at once."""
 
 READ_BYTES: Final = 64 * 1024
-ERROR_BODY_BYTES: Final = 1024
+ERROR_BODY_SECS: Final = 1.0
+"""For the words of an answer that is no good one: they may never come."""
+
 MAX_TARGET_BYTES: Final = 64 * 1024
 
 _REFUSALS: Final = {errno.ECONNREFUSED: "refused", errno.ECONNRESET: "reset", errno.ETIMEDOUT: "timeout"}
@@ -139,8 +141,8 @@ class Answer:
                 "protocol", f"{self._where}: an answer in {shown(encoding.encode())} was not asked for"
             )
         try:
-            said = self._response.raw.read1(ERROR_BODY_BYTES) if self._await_body() else b""
-        except (HTTPError, HTTPException, OSError, ValueError):
+            said = self.read(ERROR_BODY_SECS) if self._await_body() else b""
+        except RequestFailed:
             said = b""
         words = f": {shown(said)}" if said else ""
         status = self._response.status_code

@@ -40,6 +40,7 @@ def failure_of(http: Http, head_secs: float = 1.0, query: dict[str, str] | None 
         ("silent", "timeout", "no answer within 0.3 s"),
         ("close", "reset", "the connection was closed without an answer"),
         ("status", "http_status", "answered 500: 'java.lang.Exception: no'"),
+        ("status_silent", "http_status", "answered 503"),
         ("not_http", "protocol", "no HTTP: "),
         ("endless_headers", "protocol", "no HTTP: 'got more than 100 headers'"),
     ],

@@ -1,5 +1,6 @@
 """The control plane: dtabs in a store, bound over the namers of the file, for many who ask and watch."""
 
+import logging
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from random import random
 from time import monotonic
@@ -18,6 +19,8 @@ ANSWER_SECS: Final = 10.0
 """How long a request waits for what is not known yet."""
 
 SWEEP_SECS: Final = 5.0
+
+_log: Final = logging.getLogger(__name__)
 
 Make = Callable[[Namespaces], Kind]
 
@@ -86,7 +89,10 @@ class Control:
 
     def _refresh(self, rest: Callable[[], object]) -> None:
         for topic in self.topics:
-            topic.refresh()
+            try:
+                topic.refresh()
+            except Exception:  # noqa: BLE001  a namer of somebody else's must not end the news of all other names
+                _log.exception("what is watched could not be computed anew")
             rest()
 
     def _sweep(self) -> None:

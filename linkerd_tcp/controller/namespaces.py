@@ -39,13 +39,11 @@ class Namespace:
         return self.state.cause if isinstance(self.state, Broken) else None
 
     def settle(self, rest: Callable[[], object]) -> None:
-        """Bind everything anew. By one greenlet at a time."""
-        while True:
-            state = self.state
-            self.interpreter.set_dtab(_dtab(state), rest)
-            if state is self.state:
-                break
-        self.settled.set()
+        """Bind everything anew. By one greenlet at a time; after a change meanwhile it is to be called again."""
+        state = self.state
+        self.interpreter.set_dtab(_dtab(state), rest)
+        if state is self.state:
+            self.settled.set()
 
     def replace_namers(self, namers: Sequence[Namer], utilities: Namer) -> DefaultInterpreter:
         """Returns the interpreter before, to be closed when no binding of it is used any more."""
@@ -134,6 +132,7 @@ class Namespaces:
             self._woken.wait()
             self._woken.clear()
             while self._unsettled:
+                # One pass each: what changes all the time goes to the end of the queue, and holds up no other.
                 namespace = next(iter(self._unsettled))
                 anew = self._unsettled.pop(namespace)
                 namespace.settle(turns.rest)

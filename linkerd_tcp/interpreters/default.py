@@ -5,6 +5,7 @@ first, the next if it says Neg; below `/$` by the utility names that are always 
 which goes through the dtab again.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
@@ -22,6 +23,8 @@ from linkerd_tcp.naming.watch import Watch
 
 _UTILITIES: Final = -1
 """The place of the utility names among the namers, in keys."""
+
+_log: Final = logging.getLogger(__name__)
 
 
 class DefaultConfig(InterpreterOptions):
@@ -59,13 +62,17 @@ class DefaultInterpreter:
 
     def set_dtab(self, dtab: Dtab, rest: Callable[[], object] = lambda: None) -> None:
         """Go on with another dtab: every open binding is evaluated again. `rest` is called between them: there may be
-        thousands, and the loop is to run meanwhile. One change at a time.
+        thousands, and the loop is to run meanwhile. One change at a time. What fails in one of them, in a namer of
+        somebody else's or an observer, is logged: the others are evaluated all the same.
         """
         if dtab == self._dtab:
             return
         self._dtab = dtab
         for tracked in tuple(self._open):
-            tracked.changed()
+            try:
+                tracked.changed()
+            except Exception:  # noqa: BLE001  it must not leave all the others, and who changed the dtab, with the old one
+                _log.exception("a name could not be bound anew")
             rest()
 
     def bind(self, path: Path, extra: Dtab | None = None) -> Watch[Binding]:

@@ -151,11 +151,12 @@ def _info(folder: int, place: Place) -> os.stat_result | None:
     return info
 
 
-def _version_now(folder: int, place: Place) -> bytes:
+def _version_now(folder: int, place: Place) -> bytes | None:
+    """None: gone since it was looked at."""
     try:
         fd = os.open(place.file, _FILE, dir_fd=folder)
     except FileNotFoundError:
-        return b""
+        return None
     try:
         data = bytearray()
         while len(data) <= MAX_FILE_BYTES and (chunk := os.read(fd, MAX_FILE_BYTES + 1 - len(data))):

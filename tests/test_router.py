@@ -21,9 +21,9 @@ from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var
 from linkerd_tcp.record import Record
 from linkerd_tcp.router import UNBOUND_ROUTES, VICTIMS_LOOKED_AT, Connection, Route, Router
+from linkerd_tcp.testing import FakeHosts
 from namers.inet import Utilities
 from namers.static import StaticConfig
-from tests.namers.hosts import FakeHosts
 from tests.rig import BOUND, WEB, ByHand, Endpoint, addresses, leaf, router_config
 from tests.sockets import eventually
 

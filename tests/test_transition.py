@@ -13,9 +13,9 @@ from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
 from linkerd_tcp.record import Book
+from linkerd_tcp.testing import FakeHosts
 from linkerd_tcp.transition import Running, Transition, stop_listening
 from tests.leaks import no_leaks
-from tests.namers.hosts import FakeHosts
 from tests.rig import Endpoint
 from tests.sockets import eventually
 

@@ -14,14 +14,13 @@ from linkerd_tcp.naming.name import BoundName
 from linkerd_tcp.naming.namer import NamerContext
 from linkerd_tcp.naming.nametree import NEG, Leaf, leaves
 from linkerd_tcp.naming.path import Path
+from linkerd_tcp.testing import FakeHosts, NamerContract
 from linkerd_tcp.testing.namers import objects
 from namers import dns_lookups
 from namers.dns import DnsConfig, HostNamer
 from namers.dns_names import Lives
 from tests.leaks import no_leaks
-from tests.namers.contract import NamerContract
 from tests.namers.dns_server import DnsServer
-from tests.namers.hosts import FakeHosts
 from tests.sockets import eventually
 
 assert no_leaks

@@ -11,14 +11,13 @@ from linkerd_tcp.naming.namer import NamerContext
 from linkerd_tcp.naming.nametree import NEG, Leaf, leaves
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Watch
+from linkerd_tcp.testing import FakeHosts, NamerContract
 from namers import dns_names, dnssrv
 from namers.dns_message import Service
 from namers.dns_servers import Server
 from namers.dnssrv import DnsSrvConfig, ServiceNamer, shares
 from tests.leaks import no_leaks
-from tests.namers.contract import NamerContract
 from tests.namers.dns_server import DnsServer
-from tests.namers.hosts import FakeHosts
 from tests.sockets import eventually
 
 assert no_leaks

@@ -18,10 +18,9 @@ from linkerd_tcp.naming.namer import NamerContext, WatchState
 from linkerd_tcp.naming.nametree import NEG, Leaf
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Watch
+from linkerd_tcp.testing import FakeHosts, NamerContract
 from namers.fs import SMALL_BYTES, FsConfig, FsNamer
 from tests.leaks import no_leaks
-from tests.namers.contract import NamerContract
-from tests.namers.hosts import FakeHosts
 from tests.sockets import eventually
 
 assert no_leaks

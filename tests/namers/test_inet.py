@@ -6,10 +6,9 @@ from linkerd_tcp.naming.addr import Address, Bound, Failed, Pending
 from linkerd_tcp.naming.name import BoundName
 from linkerd_tcp.naming.nametree import EMPTY, FAIL, NEG, Leaf
 from linkerd_tcp.naming.path import Path
+from linkerd_tcp.testing import FakeHosts, NamerContract
 from namers.inet import Utilities
 from tests.leaks import no_leaks
-from tests.namers.contract import NamerContract
-from tests.namers.hosts import FakeHosts
 
 assert no_leaks
 pytestmark = pytest.mark.usefixtures("no_leaks")

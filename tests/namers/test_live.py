@@ -3,9 +3,9 @@ from time import monotonic
 import pytest
 
 from linkerd_tcp.naming.addr import NEG, PENDING, Addr, Address, Bound, Failed
+from linkerd_tcp.testing import FakeHosts
 from namers.endpoints import Endpoint
 from namers.live import PATIENCE_SECS, LiveName
-from tests.namers.hosts import FakeHosts
 from tests.sockets import eventually
 
 

@@ -11,10 +11,9 @@ from linkerd_tcp.naming.dtab import Dtab
 from linkerd_tcp.naming.namer import NamerContext
 from linkerd_tcp.naming.nametree import NEG, Leaf
 from linkerd_tcp.naming.path import Path
-from linkerd_tcp.testing import LookupContract
+from linkerd_tcp.testing import FakeHosts, LookupContract
 from namers.inet import Utilities
 from namers.rewrite import RewriteConfig, RewriteNamer
-from tests.namers.hosts import FakeHosts
 
 
 def build(pattern: str, name: str) -> RewriteNamer:

@@ -8,10 +8,9 @@ from linkerd_tcp.naming.addr import Address, Bound, Pending
 from linkerd_tcp.naming.namer import NamerContext
 from linkerd_tcp.naming.nametree import NEG, leaves
 from linkerd_tcp.naming.path import Path
+from linkerd_tcp.testing import FakeHosts, NamerContract
 from namers.static import StaticConfig, StaticNamer
 from tests.leaks import no_leaks
-from tests.namers.contract import NamerContract
-from tests.namers.hosts import FakeHosts
 
 assert no_leaks
 pytestmark = pytest.mark.usefixtures("no_leaks")

@@ -1,1 +1,0 @@
-from linkerd_tcp.testing.namers import NamerContract as NamerContract

@@ -1,1 +1,0 @@
-from linkerd_tcp.testing.hosts import FakeHosts as FakeHosts

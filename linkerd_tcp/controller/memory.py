@@ -13,6 +13,7 @@ from linkerd_tcp.controller.storage import (
     State,
     StoreError,
     Versioned,
+    check_name,
 )
 from linkerd_tcp.controller.table import Table
 from linkerd_tcp.controller.text import to_bytes
@@ -102,6 +103,17 @@ class MemoryStore:
                     self.delete(ns)
                 else:
                     _log.info("namespace %s: the file names it no more; it was changed since and is kept", ns)
+
+    def check(self) -> list[str]:
+        """What of the file's namespaces cannot be, as lines to print. Needs no `start`."""
+        found = []
+        for ns, dtab in self._of_file.items():
+            try:
+                check_name(ns)
+                to_bytes(dtab)
+            except StoreError as error:
+                found.append(f"namerd.storage.namespaces: {error}")
+        return found
 
     def watches(self) -> Iterator[WatchState]:
         for ns in self._table.names:

@@ -482,10 +482,12 @@ def test_memory_uses_no_version_of_a_deleted_namespace_again() -> None:
     assert version_of(store, "other") == (3).to_bytes(8, "big")
 
 
-def test_a_name_in_the_file_that_cannot_be_is_said_at_start() -> None:
+def test_a_name_in_the_file_that_cannot_be_is_said_at_start_and_by_a_check() -> None:
     store = MemoryStore({"a//b": A})
     with pytest.raises(StartError, match=r"namerd\.storage\.namespaces: 'a//b'"):
         store.start()
+    (line,) = MemoryStore({"a//b": A, "fine": A}).check()
+    assert line.startswith("namerd.storage.namespaces: 'a//b' is no name")
 
 
 def test_a_reload_sets_what_changed_in_the_file_and_nothing_else() -> None:

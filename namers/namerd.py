@@ -4,6 +4,7 @@
 `/svc => /#/io.l5d.namerd/svc | /#/io.l5d.fs`: a namerd that cannot be reached does not.
 """
 
+from collections.abc import Iterator
 from typing import Final, Literal
 
 from linkerd_tcp.config.namers import NamerOptions
@@ -47,8 +48,8 @@ class NamerdNamer:
     def lookup(self, path: Path) -> Watch[Found]:
         return self._client.bind(path)
 
-    def watches(self) -> list[WatchState]:
-        return list(self._client.watches())
+    def watches(self) -> Iterator[WatchState]:
+        return self._client.watches()
 
     def close(self) -> None:
         self._client.close()

@@ -75,6 +75,7 @@ def test_a_bad_edit_keeps_the_last_good_entries_is_shown_and_is_recovered_from(t
         assert "the last good entries are kept" in proxy.log
         file.write_text(to("b1"))
         until("it is followed again", lambda: set(visit(proxy.address)) == {"b1"}, secs=2)
+        until("connections go there", lambda: "b1" in visits.names)
         until("and nothing is said of it any more", lambda: "my.dtab" not in shown())
     assert set(visits.names) == {"b0", "b1"}
 

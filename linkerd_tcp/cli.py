@@ -27,7 +27,6 @@ from linkerd_tcp.interpreters import interpreter_problems_of
 from linkerd_tcp.logs import configure
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.record import address_text
-from linkerd_tcp.terminator import problems_of
 
 OK, FAILED, WRONG = 0, 1, 2
 
@@ -114,7 +113,12 @@ def _load(path: str) -> AppConfig:
 
 def _file_problems(config: AppConfig) -> list[str]:
     """What is wrong with the files that the configuration names and that are there."""
-    return problems_of(config) + client_problems_of(config) + interpreter_problems_of(config)
+    problems = client_problems_of(config) + interpreter_problems_of(config)
+    if any(server.tls is not None for router in config.routers for server in router.servers):
+        from linkerd_tcp.terminator import problems_of
+
+        problems = problems_of(config) + problems
+    return problems
 
 
 def _load_again(path: str) -> AppConfig:

@@ -6,7 +6,7 @@ from _socket import socket as Socket
 from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from linkerd_tcp import starttls
 from linkerd_tcp.config.server import ServerConfig
@@ -17,11 +17,13 @@ from linkerd_tcp.figures import ServerFigures
 from linkerd_tcp.net.duplex import Side
 from linkerd_tcp.net.peek import FirstBytes
 from linkerd_tcp.record import address_text
-from linkerd_tcp.terminator import Terminator
 from linkerd_tcp.wire import proxy_protocol
 from linkerd_tcp.wire.parsing import WireError
 from linkerd_tcp.wire.proxy_protocol_header import Parsed
 from linkerd_tcp.wire.proxy_protocol_v2 import SIGNATURE
+
+if TYPE_CHECKING:
+    from linkerd_tcp.terminator import Terminator
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -29,7 +31,7 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Preface:
     """Reads what a server's configuration says comes first; stateless, shared by the server's connections."""
 
-    def __init__(self, config: ServerConfig, figures: ServerFigures, terminator: Terminator | None = None) -> None:
+    def __init__(self, config: ServerConfig, figures: ServerFigures, terminator: "Terminator | None" = None) -> None:
         self._terminator = terminator
         self._handshake = figures.tls_handshake
         self._proxy = config.proxy_protocol

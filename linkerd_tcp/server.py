@@ -6,7 +6,7 @@ from _socket import socket as Socket
 from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import gevent
 import greenlet
@@ -27,14 +27,17 @@ from linkerd_tcp.net.listener import Acceptor
 from linkerd_tcp.net.options import to_setsockopt
 from linkerd_tcp.net.peek import FirstBytes
 from linkerd_tcp.net.throttle import Throttle
+from linkerd_tcp.net.tls import HandshakeFailed
 from linkerd_tcp.preface import Preface
 from linkerd_tcp.record import Book, Record, address_text
 from linkerd_tcp.router import Router
-from linkerd_tcp.terminator import HandshakeFailed, Terminator
 
 QUEUE_LINGER_SECS: Final = 0.2
 """How long an ending listener waits for handshakes that are under way, so that they are served too."""
 
+
+if TYPE_CHECKING:
+    from linkerd_tcp.terminator import Terminator
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +62,7 @@ class Server:
         book: Book,
         capacity: Capacity,
         buffer: Buffer,
-        terminator: Terminator | None = None,
+        terminator: "Terminator | None" = None,
     ) -> None:
         self.local: tuple[str, int] = listening.getsockname()[:2]
         self.label = address_text(self.local)
@@ -79,7 +82,7 @@ class Server:
         self._wanted = True
         self._accept_again()
 
-    def reconfigure(self, config: ServerConfig, router: Router, terminator: Terminator | None = None) -> None:
+    def reconfigure(self, config: ServerConfig, router: Router, terminator: "Terminator | None" = None) -> None:
         """What connections accepted from now on get; those that are open keep what they began with."""
         before = self.terminator
         self._configure(config, router, terminator)
@@ -87,7 +90,7 @@ class Server:
             before.close()
         self._accept_again()
 
-    def _configure(self, config: ServerConfig, router: Router, terminator: Terminator | None) -> None:
+    def _configure(self, config: ServerConfig, router: Router, terminator: "Terminator | None") -> None:
         self.config = config
         self.router = router
         self.terminator = terminator

@@ -17,7 +17,7 @@ from linkerd_tcp.errors import Cause, ConfigError, ConnectionFailed
 from linkerd_tcp.net.certs import read_certs
 from linkerd_tcp.net.keys import Identity, load_identity, load_into
 from linkerd_tcp.net.pem import KeyFileError
-from linkerd_tcp.net.tls import TlsCause, TlsEnd, cause_of
+from linkerd_tcp.net.tls import HandshakeFailed, TlsCause, TlsEnd, cause_of
 from linkerd_tcp.wire.client_hello import read_server_name
 from linkerd_tcp.wire.parsing import WireError
 
@@ -40,14 +40,6 @@ class Agreed(NamedTuple):
     server_name: str | None
     alpn: str | None
     peer: PeerCertificate | None
-
-
-class HandshakeFailed(ConnectionFailed):
-    """The cause of the connection is `tls`; `reason` is the handshake's own."""
-
-    def __init__(self, reason: TlsCause, message: str) -> None:
-        super().__init__(Cause.TLS, message)
-        self.reason = reason
 
 
 class Terminator:

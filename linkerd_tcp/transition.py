@@ -9,7 +9,7 @@ the queue of connections in it, a removed one serves its queue to the end.
 import logging
 from _socket import socket as Socket
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 
@@ -19,9 +19,6 @@ from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.router import RouterConfig
 from linkerd_tcp.config.server import ServerConfig
 from linkerd_tcp.config.tls import ServerTls
-from linkerd_tcp.controller.control import Control
-from linkerd_tcp.controller.storage import Store
-from linkerd_tcp.controller.stores import is_same_store, new_store
 from linkerd_tcp.logs import AccessLog
 from linkerd_tcp.naming.namer import Interpreter, InterpreterContext, Namer, NamerContext
 from linkerd_tcp.naming.path import Path
@@ -32,8 +29,12 @@ from linkerd_tcp.net.listener import bind
 from linkerd_tcp.record import Book, Record, address_text
 from linkerd_tcp.router import Drained, Router
 from linkerd_tcp.server import Server
-from linkerd_tcp.terminator import Terminator
 from linkerd_tcp.transformers.build import asks_namers, build_interpreter, build_namer
+
+if TYPE_CHECKING:
+    from linkerd_tcp.controller.control import Control
+    from linkerd_tcp.controller.storage import Store
+    from linkerd_tcp.terminator import Terminator
 
 _log = logging.getLogger(__name__)
 
@@ -177,8 +178,10 @@ class Transition:
         interpreter: Interpreter = self._remember(build_interpreter(config.interpreter, context))
         return interpreter
 
-    def _keep_or_open(self, config: InMemoryStorage | FileStorage) -> Store:
+    def _keep_or_open(self, config: InMemoryStorage | FileStorage) -> "Store":
         """A store of the same kind and place goes on, with all that was written to it."""
+        from linkerd_tcp.controller.stores import is_same_store, new_store
+
         running = self._running
         if running.store is not None and running.storage is not None and is_same_store(running.storage, config):
             return running.store
@@ -186,11 +189,13 @@ class Transition:
         store.start()
         return store
 
-    def _keep_or_make(self, key: ServerKey, tls: ServerTls) -> Terminator:
+    def _keep_or_make(self, key: ServerKey, tls: ServerTls) -> "Terminator":
         """One whose configuration is the same goes on: it follows its files by itself."""
         server = self._running.servers.get(key)
         if server is not None and server.terminator is not None and server.terminator.config == tls:
             return server.terminator
+        from linkerd_tcp.terminator import Terminator
+
         made: Terminator = self._remember(Terminator(tls))
         return made
 
@@ -230,6 +235,8 @@ class Transition:
             return
         namers, before = tuple(self._namers.values()), running.store
         if running.control is None:
+            from linkerd_tcp.controller.control import Control
+
             running.control = Control(store, namers, running.utilities)
         else:
             running.control.switch(store, namers)

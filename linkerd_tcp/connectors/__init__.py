@@ -10,9 +10,6 @@ from linkerd_tcp.config.client import ClientSettings, StaticClient
 from linkerd_tcp.connectors.connector import Connector
 from linkerd_tcp.connectors.direct import DirectConnector
 from linkerd_tcp.connectors.header import HeaderConnector
-from linkerd_tcp.connectors.secure import SecureConnector, name_problem
-from linkerd_tcp.credentials import build_context
-from linkerd_tcp.net.pem import KeyFileError
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +24,8 @@ def connector_for(settings: ClientSettings, bound: str = "endpoints") -> Connect
         _log.warning(
             "%s: tls.disableValidation: whoever answers is believed, and may read and change everything", bound
         )
+    from linkerd_tcp.connectors.secure import SecureConnector
+
     return SecureConnector(inner, settings.tls)
 
 
@@ -35,6 +34,10 @@ def check_client_tls(settings: ClientSettings) -> list[str]:
     tls = settings.tls
     if tls is None:
         return []
+    from linkerd_tcp.connectors.secure import name_problem
+    from linkerd_tcp.credentials import build_context
+    from linkerd_tcp.net.pem import KeyFileError
+
     problems = []
     if tls.dns_name is not None and "{" not in tls.dns_name and (wrong := name_problem(tls)) is not None:
         problems.append(wrong)

@@ -16,6 +16,7 @@ from typing import Any, Final, final
 from gevent.hub import get_hub
 from gevent.socket import wait_write
 
+from linkerd_tcp.errors import Cause, ConnectionFailed
 from linkerd_tcp.net.wait import ReadWaiter
 
 _MORE_TO_COME: Final = getattr(socket, "MSG_MORE", 0)
@@ -77,6 +78,14 @@ def cause_of(error: ssl.SSLError) -> TlsCause:
         return TlsCause.UNKNOWN_CA if error.verify_code in _UNTRUSTED else TlsCause.OTHER
     reason = error.reason or ""
     return next((cause for part, cause in _REASONS if part in reason), TlsCause.OTHER)
+
+
+class HandshakeFailed(ConnectionFailed):
+    """The cause of the connection is `tls`; `reason` is the handshake's own."""
+
+    def __init__(self, reason: TlsCause, message: str) -> None:
+        super().__init__(Cause.TLS, message)
+        self.reason = reason
 
 
 class TlsEnd:

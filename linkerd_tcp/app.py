@@ -22,7 +22,7 @@ import os
 from collections.abc import Callable
 from math import inf
 from time import monotonic, time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import gevent
 from gevent.event import AsyncResult
@@ -31,8 +31,6 @@ from gevent.lock import Semaphore
 from linkerd_tcp.admin.server import AdminServer
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import admin_changes, keep_running, restart_only_changes
-from linkerd_tcp.controller.control import Control
-from linkerd_tcp.controller.server import ControlServer
 from linkerd_tcp.errors import Cause, LinkerdTcpError, StartError
 from linkerd_tcp.logs import Logs
 from linkerd_tcp.naming.namer import Discovery
@@ -45,6 +43,10 @@ from linkerd_tcp.router import Router
 from linkerd_tcp.server import Server, end_connection
 from linkerd_tcp.staleness import remarks
 from linkerd_tcp.transition import Running, Transition, stop_listening
+
+if TYPE_CHECKING:
+    from linkerd_tcp.controller.control import Control
+    from linkerd_tcp.controller.server import ControlServer
 
 SWEEP_INTERVAL_SECS: Final = 1.0
 QUIET_ENDS_SECS: Final = 1.0
@@ -76,7 +78,7 @@ class App:
         """When the grace ends at the latest, time.monotonic seconds."""
         self._reload_lock = Semaphore()
         self._admin = AdminServer(self)
-        self._control_server = ControlServer(lambda: self._running.control, capacity)
+        self._control_server: ControlServer | None = None
         self._sweeper: gevent.Greenlet[[], None] | None = None
 
     # What admin shows
@@ -102,14 +104,14 @@ class App:
         return self._admin.address
 
     @property
-    def control(self) -> Control | None:
+    def control(self) -> "Control | None":
         """The control plane, where the file has a namerd section."""
         return self._running.control
 
     @property
     def namerd_address(self) -> tuple[str, int] | None:
         """Where namerd's API is served."""
-        return None if self.control is None else self._control_server.address
+        return None if self._control_server is None else self._control_server.address
 
     @property
     def ready(self) -> tuple[bool, list[str]]:
@@ -132,8 +134,7 @@ class App:
         """Start everything; StartError, with nothing left running, where the system refuses something."""
         try:
             self._admin.bind()
-            if self.config.namerd is not None:
-                self._control_server.bind(self.config.namerd)
+            self._bind_control_server()
             transition = Transition(self._running, self.config)
         except LinkerdTcpError:
             self._close()
@@ -141,9 +142,21 @@ class App:
         transition.switch()
         self._accepting = True
         self._sweeper = gevent.spawn(self._sweep)
-        if self.config.namerd is not None:
+        if self._control_server is not None:
             self._control_server.start()
         self._admin.start()
+
+    def _bind_control_server(self) -> None:
+        if self.config.namerd is not None:
+            # Only where it is wanted: importing it takes a while.
+            from linkerd_tcp.controller.server import ControlServer
+
+            self._control_server = ControlServer(lambda: self._running.control, self._running.capacity)
+            self._control_server.bind(self.config.namerd)
+
+    def _close_control_server(self) -> None:
+        if self._control_server is not None:
+            self._control_server.close()
 
     def run_until_stopped(self) -> None:
         """Serve until `shutdown`, then stop as the module says."""
@@ -194,7 +207,7 @@ class App:
             self.config = config
             transition.switch()
             self._admin.reconfigure()
-            if config.namerd is not None:
+            if config.namerd is not None and self._control_server is not None:
                 self._control_server.reconfigure(config.namerd)
             self.last_reload_ok = True
             _log.info("reloaded: %s", "; ".join(changes + later) or "nothing changed")
@@ -238,7 +251,7 @@ class App:
             stop_listening(self.servers)
             self._grace_until = min(self._grace_until, monotonic() + grace_secs)
             # Whoever watches a name here keeps what was last good, and looks for another control plane.
-            self._control_server.close()
+            self._close_control_server()
             _log.info("stopping: open connections %d, grace %g s", len(self.book.open), grace_secs)
             if not self._wait_until_empty(lambda: self._grace_until - QUIET_ENDS_SECS):
                 self._each_open_flow_ends_when_quiet()
@@ -264,7 +277,7 @@ class App:
     def _close(self) -> None:
         if self._sweeper is not None:
             self._sweeper.kill()
-        self._control_server.close()
+        self._close_control_server()
         self._running.close()
         self._running.hosts.close()
         self._admin.close()

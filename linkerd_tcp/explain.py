@@ -11,7 +11,6 @@ import gevent
 from linkerd_tcp import registry
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.router import RouterConfig
-from linkerd_tcp.controller.stores import new_store
 from linkerd_tcp.errors import ConfigError, DtabError
 from linkerd_tcp.naming import nametree
 from linkerd_tcp.naming.addr import Addr, Bound, Failed, Pending
@@ -67,6 +66,8 @@ def check_namers(config: AppConfig) -> list[str]:
     with _namers(config) as (_, namers, _):
         found = [problem for namer in namers if hasattr(namer, "check") for problem in namer.check()]
     if config.namerd is not None:
+        from linkerd_tcp.controller.stores import new_store  # imported only where it is wanted
+
         store = new_store(config.namerd.storage)
         found += store.check() if hasattr(store, "check") else []
         store.close()

@@ -1,10 +1,12 @@
 """What the admin server needs of the program, which it sits below."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from linkerd_tcp.config.app import AppConfig
-from linkerd_tcp.controller.control import Control
 from linkerd_tcp.metrics import Source
+
+if TYPE_CHECKING:
+    from linkerd_tcp.controller.control import Control
 
 
 class Logs(Protocol):
@@ -35,7 +37,7 @@ class Controls(Source, Protocol):
         """Whether every listener is open and stays so; and what a person should know besides."""
 
     @property
-    def control(self) -> Control | None:
+    def control(self) -> "Control | None":
         """The control plane, where the file has a namerd section."""
 
     @property

@@ -6,7 +6,6 @@ from flask import Flask, request
 
 from linkerd_tcp.admin import actions, delegator, reads
 from linkerd_tcp.admin.controls import Controls
-from linkerd_tcp.controller import api
 from linkerd_tcp.web.app import GuardedApp
 from linkerd_tcp.web.guard import Guard
 
@@ -29,5 +28,9 @@ def create(app: Controls, guard: Guard) -> Flask:
     web.register_blueprint(reads.blueprint(app, guard))
     web.register_blueprint(delegator.blueprint(app))
     web.register_blueprint(actions.blueprint(app))
-    web.register_blueprint(api.blueprint(lambda: app.control, NAMERD_PREFIX, lambda: actions.read_only(app)))
+    if app.config.namerd is not None:
+        # Only where it is wanted: importing it takes a while, and a section that comes later needs a restart.
+        from linkerd_tcp.controller import api
+
+        web.register_blueprint(api.blueprint(lambda: app.control, NAMERD_PREFIX, lambda: actions.read_only(app)))
     return web

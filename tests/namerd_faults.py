@@ -63,6 +63,13 @@ def _endless_headers(write: Write, _: bytes, __: dict[str, Any]) -> None:
         gevent.sleep(0)
 
 
+def _continues(write: Write, _: bytes, __: dict[str, Any]) -> None:
+    """That the client may go on, without end."""
+    while True:
+        write(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000)
+        gevent.sleep(0)
+
+
 def _headers(write: Write, _: bytes, __: dict[str, Any]) -> None:
     hang()
 
@@ -124,6 +131,13 @@ def _huge(write: Write, _: bytes, arguments: dict[str, Any]) -> None:
         gevent.sleep(0)
 
 
+def _flood(write: Write, document: bytes, _: dict[str, Any]) -> None:
+    """The same again and again, as fast as it goes."""
+    while True:
+        write(chunk(document * 10_000))
+        gevent.sleep(0)
+
+
 def _bad_chunk(write: Write, document: bytes, _: dict[str, Any]) -> None:
     write(b"zz\r\n" + document + b"\r\n")
 
@@ -158,6 +172,7 @@ HEADS: dict[str, Fault] = {
     "redirect": _redirect,
     "not_http": _not_http,
     "endless_headers": _endless_headers,
+    "continues": _continues,
 }
 ENDS: dict[str, Fault] = {
     "headers": _headers,
@@ -172,5 +187,6 @@ ENDS: dict[str, Fault] = {
     "garbage": _garbage,
     "huge": _huge,
     "bad_chunk": _bad_chunk,
+    "flood": _flood,
 }
 SHAPES: dict[str, Fault] = {"bytewise": _bytewise, "drip": _drip, "several": _several, "instead": _instead}

@@ -268,6 +268,7 @@ LIES: tuple[dict[str, Any], ...] = (
     {"kind": "error_line"},
     {"kind": "status", "arguments": {"code": 404, "body": ""}},
     {"kind": "status", "arguments": {"code": 500}},
+    {"kind": "status_silent"},
     {"kind": "garbage"},
     {"kind": "cut"},
     {"kind": "empty"},
@@ -301,6 +302,36 @@ def test_nothing_that_namerd_answers_costs_a_connection_or_replaces_the_last_goo
                 assert set(visits.names) == {"b0"}
                 standin.addresses("web", new.address)
                 follows(visits, "b1", 2 * MAX_SECS + SLACK_SECS)
+
+
+@pytest.mark.parametrize("client", ["watch", "poll"])
+@pytest.mark.parametrize("kind", ["flood", "continues", "huge"])
+def test_a_source_that_does_not_stop_talking_keeps_the_loop_from_nobody(
+    tmp_path: Path, standin: StandIn, kind: str, client: str
+) -> None:
+    with backends(2) as (old, new):
+        standin.addresses("web", old.address)
+        standin.route("web", "web")
+        with Proxy(folder(tmp_path), plane(standin, client)) as proxy:
+            with Held(proxy.address, 10) as held, Visits(proxy.address, 100) as visits:
+                visit(proxy.address)
+                standin.faults({"kind": kind})
+                standin.cut()
+                gevent.sleep(LOAD_SECS)
+                assert held.answers > 10
+                assert proxy.get("/ready")[0] == 200
+                standin.faults()
+                standin.cut()
+                standin.addresses("web", new.address)
+                follows(visits, "b1", 2 * MAX_SECS + SLACK_SECS)
+            assert resident_mb(proxy.pid) < 300
+
+
+def resident_mb(pid: int) -> float:
+    """Of that process; 0 where it cannot be seen."""
+    status = Path(f"/proc/{pid}/status")
+    text = status.read_text() if status.exists() else "VmRSS: 0 kB"
+    return int(text.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 @each_source

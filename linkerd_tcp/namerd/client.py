@@ -13,7 +13,7 @@ import gevent
 
 from linkerd_tcp.namerd.figures import NamerdFigures
 from linkerd_tcp.namerd.follower import Link, read_all
-from linkerd_tcp.namerd.http import FindHost, Http, RequestFailed
+from linkerd_tcp.namerd.http import FindHost, RequestFailed
 from linkerd_tcp.namerd.names import FollowedAddr, FollowedPath, PolledPath, WatchedPath
 from linkerd_tcp.namerd.options import NamerdOptions
 from linkerd_tcp.naming.addr import Failed, Pending
@@ -24,6 +24,7 @@ from linkerd_tcp.naming.namer import NamerFigures, WatchState
 from linkerd_tcp.naming.nametree import Alt, EmptyTree, FailTree, Leaf, Union
 from linkerd_tcp.naming.path import ROOT, Path
 from linkerd_tcp.naming.watch import Var, Watch
+from linkerd_tcp.net.turns import turn_loop
 from linkerd_tcp.wire.namerd import read_delegation
 from linkerd_tcp.wire.parsing import WireError
 
@@ -32,6 +33,7 @@ MAX_ADDRS: Final = 2_500
 """What is followed at most, a greenlet and a connection each. A router keeps 2 000 paths unless told otherwise."""
 
 MAX_DELEGATIONS: Final = 64
+KILLS_A_TURN: Final = 10
 DELEGATE_SECS: Final = 5.0
 """namerd itself gives up after 2."""
 
@@ -56,7 +58,7 @@ class NamerdClient:
         self.prefix = prefix
         self._figures = NamerdFigures()
         self.figures: NamerFigures = self._figures
-        self._link = Link(Http(options, find_host), options, self._figures)
+        self._link = Link(options, find_host, self._figures)
         self._watches = options.watches
         self._dtab = dtab or Dtab()
         self._id_prefix = id_prefix
@@ -106,13 +108,14 @@ class NamerdClient:
         """End every request and greenlet. Nobody is told anything afterwards; closing twice is harmless."""
         self._closed = True
         followed: list[FollowedPath | FollowedAddr] = [*self._paths.values(), *self._addrs.values()]
-        greenlets = {*self._delegations, *(each.follower.greenlet for each in followed)}
-        greenlets -= {None, gevent.getcurrent()}
         self._paths.clear()
         self._addrs.clear()
         for each in followed:
+            each.follower.end()
+        greenlets = {*self._delegations, *(each.follower.greenlet for each in followed)} - {None, gevent.getcurrent()}
+        _end_all(list(greenlets))
+        for each in followed:
             each.close()
-        gevent.killall(list(greenlets), block=gevent.getcurrent() is not gevent.get_hub())
         self._link.http.close()
 
     # -- what is followed
@@ -148,7 +151,7 @@ class NamerdClient:
     def _delegate(self, path: Path, query: dict[str, str], watch: Var[DelegateTree]) -> None:
         http, began = self._link.http, monotonic()
         try:
-            with closing(http.open("delegate", query, DELEGATE_SECS)) as answer:
+            with closing(http.open(http.target("delegate", query), DELEGATE_SECS)) as answer:
                 self._link.answered()
                 documents = read_all(answer, began + DELEGATE_SECS)
             self._figures.requests.observe(monotonic() - began)
@@ -162,6 +165,16 @@ class NamerdClient:
     def _no_delegation(self, path: Path, cause: str, words: str) -> DelegateTree:
         self.figures.error(cause)
         return DelegateTree(Step.EXCEPTION, path, message=words)
+
+
+def _end_all(greenlets: list[gevent.Greenlet]) -> None:
+    """A few in each turn of the loop: to end one takes it as long as to serve a connection."""
+    if gevent.getcurrent() is gevent.get_hub():
+        gevent.killall(greenlets, block=False)
+        return
+    for start in range(0, len(greenlets), KILLS_A_TURN):
+        gevent.killall(greenlets[start : start + KILLS_A_TURN])
+        turn_loop()
 
 
 def _step(path: Path | None, value: Binding) -> DelegateTree:

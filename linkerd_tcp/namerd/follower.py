@@ -7,6 +7,7 @@ cleanly after a good life, and after a backoff when anything went wrong. A poll 
 
 import logging
 import random
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from enum import Enum, auto
@@ -16,11 +17,12 @@ from typing import Any, Final
 import gevent
 
 from linkerd_tcp.namerd.figures import NamerdFigures
-from linkerd_tcp.namerd.http import HEAD_SECS, Answer, Http, RequestFailed
+from linkerd_tcp.namerd.gate import Gate
+from linkerd_tcp.namerd.http import HEAD_SECS, Answer, FindHost, Http, RequestFailed
 from linkerd_tcp.namerd.options import NamerdOptions
 from linkerd_tcp.net.backoff import Backoff
 from linkerd_tcp.net.throttle import Throttle
-from linkerd_tcp.wire.json_documents import JsonDocuments
+from linkerd_tcp.wire.json_documents import MAX_DOCUMENT_BYTES, JsonDocuments
 from linkerd_tcp.wire.parsing import WireError
 
 STABLE_SECS: Final = 5.0
@@ -28,6 +30,9 @@ STABLE_SECS: Final = 5.0
 
 _SAYS_NOTHING: Final = frozenset({"cut", "ended", "silence"})
 _JITTER: Final = 0.1
+_QUIET_JITTER: Final = 0.25
+"""Larger: what began together is not to be begun anew together."""
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -42,8 +47,9 @@ class _End(Enum):
 class Link:
     """What all followers of one client share: how to ask, what is counted, what was said of namerd as a whole."""
 
-    def __init__(self, http: Http, options: NamerdOptions, figures: NamerdFigures) -> None:
-        self.http = http
+    def __init__(self, options: NamerdOptions, find_host: FindHost, figures: NamerdFigures) -> None:
+        self.gate = Gate()
+        self.http = Http(options, find_host, self.gate)
         self.options = options
         self.figures = figures
         self.throttle = Throttle()
@@ -94,7 +100,7 @@ class Follower:
         self._link = link
         self._watches = endpoint != "resolve" or options.watches
         self._endpoint = endpoint
-        self._query = {**query, "watch": "1"} if self._watches else dict(query)
+        self._target = link.http.target(endpoint, {**query, "watch": "1"} if self._watches else query)
         self._take = take
         self._trouble = trouble
         self._backoff = Backoff(options.retry.base_seconds, options.retry.max_seconds)
@@ -109,6 +115,10 @@ class Follower:
         self.greenlet = gevent.spawn(self._run)
         self.greenlet.name = f"namerd {self._endpoint} {self.name}"[:200]
 
+    def end(self) -> None:
+        """Call nobody back any more."""
+        self._closed = True
+
     def close(self) -> None:
         """End the request, whatever it waits for, and the greenlet: in the next turn of the loop."""
         self._closed = True
@@ -119,8 +129,8 @@ class Follower:
 
     def _run(self) -> None:
         while not self._closed:
-            began = monotonic()
-            pause_secs = self._ask(began)
+            self._link.gate.enter()
+            pause_secs = self._ask(monotonic())
             if pause_secs > 0:
                 self.next_attempt_at = time() + pause_secs
                 gevent.sleep(pause_secs)
@@ -170,14 +180,15 @@ class Follower:
     # -- one request
 
     def _watch(self, began: float) -> _End:
-        quiet_secs = self._link.options.read_timeout_secs * random.uniform(1 - _JITTER, 1)
-        with closing(self._link.http.open(self._endpoint, self._query, HEAD_SECS)) as answer:
+        quiet_secs = self._link.options.read_timeout_secs * random.uniform(1 - _QUIET_JITTER, 1)
+        with closing(self._link.http.open(self._target, HEAD_SECS)) as answer:
             self._link.answered()
             documents = JsonDocuments()
             took = False
             until = monotonic() + quiet_secs
             while True:
                 chunk = answer.read(until - monotonic())
+                self._link.gate.enter()
                 if chunk is None:
                     return self._quiet(documents.is_partial, took, quiet_secs)
                 if self._taken(documents.feed(chunk) if chunk else documents.end(), began, took):
@@ -201,7 +212,7 @@ class Follower:
         most_secs = self._link.options.read_timeout_secs
         until = began + most_secs
         try:
-            with closing(self._link.http.open(self._endpoint, self._query, most_secs)) as answer:
+            with closing(self._link.http.open(self._target, most_secs)) as answer:
                 self._link.answered()
                 if not self._taken(read_all(answer, until), began, False):
                     raise RequestFailed("protocol", f"{self._link.http.shown}: an empty answer")
@@ -276,13 +287,19 @@ class Follower:
 
 
 def read_all(answer: Answer, until: float) -> list[Any]:
-    """Every document of an answer that ends by `until` (time.monotonic seconds). RequestFailed, WireError."""
+    """The last document, if there is one, of an answer that ends by `until` (time.monotonic seconds) and is no longer
+    than a document may be. RequestFailed, WireError.
+    """
     documents = JsonDocuments()
-    found: list[Any] = []
+    newest: deque[Any] = deque(maxlen=1)
+    count_bytes = 0
     while True:
         chunk = answer.read(until - monotonic())
         if chunk is None:
             raise RequestFailed("timeout", "the answer did not end in time")
-        found.extend(documents.feed(chunk) if chunk else documents.end())
+        count_bytes += len(chunk)
+        if count_bytes > MAX_DOCUMENT_BYTES:
+            raise WireError(MAX_DOCUMENT_BYTES, f"an answer of at most {MAX_DOCUMENT_BYTES} bytes", "more")
+        newest.extend(documents.feed(chunk) if chunk else documents.end())
         if not chunk:
-            return found
+            return list(newest)

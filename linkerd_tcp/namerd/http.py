@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import gevent
+import gevent.socket
 import requests
 from gevent.event import Event
 from requests.adapters import HTTPAdapter
@@ -26,7 +27,9 @@ from urllib3.exceptions import HTTPError
 from linkerd_tcp import __version__
 from linkerd_tcp.config.tls import ClientTls
 from linkerd_tcp.credentials import credentials_for
+from linkerd_tcp.namerd.gate import Gate
 from linkerd_tcp.namerd.options import NamerdOptions
+from linkerd_tcp.namerd.response import InTurns
 from linkerd_tcp.naming.addr import Addr, Bound, Failed, Neg, Pending
 from linkerd_tcp.naming.watch import Watch
 from linkerd_tcp.net.pem import KeyFileError
@@ -62,7 +65,7 @@ class RequestFailed(Exception):
 class Http:
     """namerd's address, and requests to it."""
 
-    def __init__(self, options: NamerdOptions, find_host: FindHost) -> None:
+    def __init__(self, options: NamerdOptions, find_host: FindHost, gate: Gate) -> None:
         parts = urlsplit(options.base_url)
         where = parts.netloc.rpartition("@")[2]
         self.shown = f"{parts.scheme}://{where}"
@@ -79,19 +82,25 @@ class Http:
         }
         tls = None if parts.scheme == "http" else options.tls or ClientTls()
         host = parts.hostname or ""
-        self._dialler = _Dialler(self.shown, host, parts.port or (80 if tls is None else 443), tls, find_host)
+        port = parts.port or (80 if tls is None else 443)
+        self._dialler = _Dialler(self.shown, (host, port), tls, find_host, gate)
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         adapter = _Adapter(_Pool(self._dialler, host))
         self._session.mount("http://", adapter)
+        self._prepared = requests.Request("GET", "http://namerd/", headers=self._headers).prepare()
 
-    def open(self, endpoint: str, query: Mapping[str, str], head_secs: float) -> "Answer":
-        """The answer to GET /api/1/<endpoint>/<namespace>, once its head is there and says 200. RequestFailed."""
-        target = f"{self._root}{endpoint}/{self._namespace}?{urlencode(query, quote_via=quote, safe='/')}"
+    def target(self, endpoint: str, query: Mapping[str, str]) -> str:
+        """What is asked for: GET /api/1/<endpoint>/<namespace>?<query>."""
+        return f"{self._root}{endpoint}/{self._namespace}?{urlencode(query, quote_via=quote, safe='/')}"
+
+    def open(self, target: str, head_secs: float) -> "Answer":
+        """The answer to GET `target`, once its head is there and says 200. RequestFailed."""
         if len(target) > MAX_TARGET_BYTES:
             raise RequestFailed("limit", f"a request of {len(target)} bytes: namerd takes none of that length")
-        prepared = requests.Request("GET", f"http://namerd{target}", headers=self._headers).prepare()
+        prepared = self._prepared.copy()
+        prepared.url = f"http://namerd{target}"
         with _Deadline(head_secs, f"{self.shown}: no answer within {head_secs:g} s"):
             try:
                 response = self._session.send(prepared, stream=True, allow_redirects=False)
@@ -206,6 +215,8 @@ class _Pool(HTTPConnectionPool):
 
 
 class _Connection(HTTPConnection):
+    response_class = InTurns
+
     def __init__(self, dialler: "_Dialler", host: str) -> None:
         self._dialler = dialler
         super().__init__(host)
@@ -214,13 +225,27 @@ class _Connection(HTTPConnection):
         self.sock = self._dialler.dial()
 
 
+class _PacedSocket(gevent.socket.socket):  # type: ignore[misc]  # which has no types
+    """After each wait, what is to be done goes through the gate: a namerd that dies ends a thousand waits at once."""
+
+    __slots__ = ("gate",)
+
+    gate: Gate
+
+    def _wait(self, *args: Any, **options: Any) -> None:
+        super()._wait(*args, **options)
+        self.gate.enter()
+
+
 class _Dialler:
     """Connects to namerd, with TLS where there is one. RequestFailed."""
 
-    def __init__(self, where: str, host: str, port: int, tls: ClientTls | None, find_host: FindHost) -> None:
+    def __init__(
+        self, where: str, address: tuple[str, int], tls: ClientTls | None, find_host: FindHost, gate: Gate
+    ) -> None:
         self._where = where
-        self._host = host
-        self._port = port
+        self._host, self._port = host, _ = address
+        self._gate = gate
         self._find_host = find_host
         self._addresses: Watch[Addr] | None = None
         self._stop_observing: Callable[[], None] = lambda: None
@@ -256,7 +281,8 @@ class _Dialler:
     def _connected(self, ip: str, secs: float) -> socket.socket:
         bare, _, zone = ip.partition("%")
         is_v6 = ":" in bare
-        sock = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_STREAM)
+        sock = _PacedSocket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_STREAM)
+        sock.gate = self._gate
         try:
             sock.settimeout(secs)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

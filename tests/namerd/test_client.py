@@ -502,7 +502,7 @@ def test_each_path_and_each_id_has_a_row(namerd: Namerd, client: NamerdClient, w
 
 def test_how_long_answers_took_is_counted(namerd: Namerd, client: NamerdClient, web: Watch[Binding]) -> None:
     requests = client.figures.requests  # type: ignore[attr-defined]
-    assert requests.count == 2
+    eventually(lambda: requests.count == 2)
     delegation = client.delegation(WEB)
     eventually(lambda: requests.count == 3)
     delegation.close()

@@ -7,7 +7,8 @@ from typing import Any
 import gevent
 import pytest
 
-from linkerd_tcp.namerd.http import Http, RequestFailed
+from linkerd_tcp.namerd.gate import Gate
+from linkerd_tcp.namerd.http import Answer, Http, RequestFailed
 from linkerd_tcp.namerd.options import NamerdOptions
 from linkerd_tcp.naming.addr import NEG, PENDING, Addr, Address, Bound, Failed
 from linkerd_tcp.naming.watch import Var
@@ -24,12 +25,16 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
 def http_to(url: str, find_host: Any = itself, **options: Any) -> Http:
-    return Http(NamerdOptions.model_validate({"baseUrl": url, **options}), find_host)
+    return Http(NamerdOptions.model_validate({"baseUrl": url, **options}), find_host, Gate())
+
+
+def ask(http: Http, head_secs: float, **query: str) -> Answer:
+    return http.open(http.target("bind", query), head_secs)
 
 
 def failure_of(http: Http, head_secs: float = 1.0, query: dict[str, str] | None = None) -> RequestFailed:
     with pytest.raises(RequestFailed) as caught:
-        http.open("bind", query or {"path": "/svc/web", "watch": "1"}, head_secs).close()
+        ask(http, head_secs, **(query or {"path": "/svc/web", "watch": "1"})).close()
     http.close()
     return caught.value
 
@@ -79,7 +84,7 @@ def test_proxies_and_passwords_of_the_environment_are_not_used(
     monkeypatch.setenv("NETRC", str(netrc))
     namerd.bind("/svc/web", leaf("/#/fs/web"))
     http = http_to(namerd.base_url)
-    answer = http.open("bind", {"path": "/svc/web"}, 1)
+    answer = ask(http, 1, path="/svc/web")
     assert answer.read(1)
     answer.close()
     http.close()
@@ -113,7 +118,7 @@ def recorder() -> Iterator[Recorder]:
 
 def test_a_password_of_the_address_is_sent_and_never_shown(recorder: Recorder) -> None:
     http = http_to(f"http://me:p%40ss@127.0.0.1:{recorder.port}/root/", namespace="a/b")
-    http.open("bind", {"path": "/#/x", "dtab": "/a=>/b | /c"}, 1).close()
+    ask(http, 1, path="/#/x", dtab="/a=>/b | /c").close()
     [head] = recorder.heads
     assert head.startswith("GET /root/api/1/bind/a/b?path=/%23/x&dtab=/a%3D%3E/b%20%7C%20/c HTTP/1.1\r\n")
     assert f"\r\nHost: 127.0.0.1:{recorder.port}\r\n" in head
@@ -129,7 +134,7 @@ def test_cookies_are_not_kept(recorder: Recorder) -> None:
     recorder._reply = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"
     http = http_to(f"http://127.0.0.1:{recorder.port}")
     for _ in range(2):
-        http.open("bind", {"path": "/x"}, 1).close()
+        ask(http, 1, path="/x").close()
     assert not any("Cookie" in head for head in recorder.heads)
     http.close()
 
@@ -159,8 +164,8 @@ def test_a_host_is_waited_for_within_the_time_for_a_head_and_its_addresses_are_t
     http = http_to(f"http://namerd.example:{namerd.port}", hosts.watch)
     namerd.bind("/svc/web", leaf("/#/fs/web"))
     with pytest.raises(RequestFailed, match="no answer within"):
-        http.open("bind", {"path": "/svc/web"}, 0.05)
-    asking = gevent.spawn(http.open, "bind", {"path": "/svc/web"}, 2)
+        ask(http, 0.05, path="/svc/web")
+    asking = gevent.spawn(ask, http, 2, path="/svc/web")
     gevent.sleep(0)
     hosts.set("namerd.example", PENDING)
     hosts.set("namerd.example", Bound((Address("127.0.0.2", 0), Address("127.0.0.1", 0))))
@@ -173,8 +178,8 @@ def test_a_host_is_waited_for_within_the_time_for_a_head_and_its_addresses_are_t
 def test_a_request_that_is_killed_leaves_nothing_open_wherever_it_was(namerd: Namerd) -> None:
     namerd.bind("/svc/web", leaf("/#/fs/web"))
 
-    def ask(http: Http) -> None:
-        answer = http.open("bind", {"path": "/svc/web", "watch": "1"}, 5)
+    def follow(http: Http) -> None:
+        answer = ask(http, 5, path="/svc/web", watch="1")
         try:
             while True:
                 answer.read(5)
@@ -186,7 +191,7 @@ def test_a_request_that_is_killed_leaves_nothing_open_wherever_it_was(namerd: Na
         namerd.heal()
         if fault:
             namerd.fault(fault)
-        greenlet = gevent.spawn(ask, http)
+        greenlet = gevent.spawn(follow, http)
         before = len(namerd.asked)
         eventually(lambda before=before: len(namerd.asked) > before)
         greenlet.kill()
@@ -216,7 +221,7 @@ def test_namerd_is_reached_through_tls_and_verified_by_name(
             assert failure.cause == cause
             assert words in str(failure)
         else:
-            answer = http.open("bind", {"path": "/svc/web"}, 2)
+            answer = ask(http, 2, path="/svc/web")
             assert answer.read(2) == b'{"type":"neg"}\n'
             answer.close()
             http.close()

@@ -57,6 +57,12 @@ def in_words(error: HTTPException) -> Response:
     return answer
 
 
+def settle(control: Control, ns: str | None) -> None:
+    """Wait until what is bound in `ns` goes by its dtab as it was last written; 503 if that takes too long."""
+    if ns is not None and not control.settle(ns):
+        refuse(f"the dtab of {ns!r} was changed and is not applied yet; ask again", 503)
+
+
 def once(control: Control, key: tuple[object, ...], make: Make) -> Response:
     """The document of `key`, when it is known."""
     document = control.ask(key, make)

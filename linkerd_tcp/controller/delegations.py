@@ -8,7 +8,7 @@ from typing import Any, Final
 import gevent
 from flask import Blueprint, Response, request
 
-from linkerd_tcp.controller.answers import words
+from linkerd_tcp.controller.answers import settle, words
 from linkerd_tcp.controller.control import Control
 from linkerd_tcp.controller.dtab_routes import ANY
 from linkerd_tcp.controller.inputs import checked, dtab_param, param, path_param, read_dtab, read_path
@@ -64,6 +64,7 @@ def _fields(body: bytes) -> dict[str, str | None]:
 
 
 def _delegation(control: Control, ns: str | None, path: Path, extra: Dtab | None) -> Response:
+    settle(control, ns)
     try:
         held = control.namespaces.hold(ns)
     except StoreError as error:

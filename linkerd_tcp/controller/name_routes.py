@@ -5,11 +5,10 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 
 from linkerd_tcp.controller import kinds
-from linkerd_tcp.controller.answers import once, without_end, words
+from linkerd_tcp.controller.answers import once, settle, without_end, words
 from linkerd_tcp.controller.control import Control, Make
 from linkerd_tcp.controller.dtab_routes import ANY
 from linkerd_tcp.controller.inputs import checked, dtab_param, path_param, watches
-from linkerd_tcp.web.inputs import refuse
 
 
 def add_names(routes: Blueprint, control: Callable[[], Control]) -> None:
@@ -39,8 +38,7 @@ def add_names(routes: Blueprint, control: Callable[[], Control]) -> None:
 
 
 def _answer(control: Control, what: str, ns: str | None, key: tuple[object, ...], make: Make) -> Response:
+    settle(control, ns)
     if watches():
         return without_end(control, (what, ns, *key), make)
-    if ns is not None and not control.settle(ns):
-        refuse(f"the dtab of {ns!r} was changed and is not applied yet; ask again", 503)
     return once(control, (what, ns, *key), make)

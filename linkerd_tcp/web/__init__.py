@@ -1,5 +1,6 @@
 """What every HTTP server of ours needs: admin's and namerd's.
 
-`server` is gevent's pywsgi with bounds and deadlines; `app` puts a Flask app behind the guard and every error in
-words; `guard` says who may ask what; `inputs` reads what a request brings; `streams` writes long answers.
+`server` is gevent's pywsgi with bounds and deadlines, `gate` lets requests in one by one; `app` puts a Flask app behind
+the guard and every error in words; `guard` says who may ask what; `inputs` reads what a request brings; `streams`
+writes long answers, `following` those without end.
 """

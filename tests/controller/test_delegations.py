@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from linkerd_tcp.naming.dtab import Dtab
 from tests.controller.conftest import FakeNamer, Plane
 
 JSON = "application/json"
@@ -49,8 +50,11 @@ def test_without_a_namespace_the_namers_alone_are_asked(plane: Plane) -> None:
 
 
 def test_it_goes_by_what_was_just_written(plane: Plane) -> None:
-    plane.put("yeezus", "/yeezy => /#/fake/two")
-    assert plane.get("/api/1/delegate/yeezus?path=/yeezy").json()["delegate"]["bound"]["id"] == "/#/fake/two"
+    plane.follow("/api/1/bind/yeezus?path=/yeezy&watch=1").line()
+    for name in ("two", "foo", "two"):
+        # Written here: a write over HTTP would give the others time to see it.
+        plane.store.put("yeezus", Dtab.read(f"/yeezy => /#/fake/{name}"))
+        assert plane.get("/api/1/delegate/yeezus?path=/yeezy").json()["delegate"]["bound"]["id"] == f"/#/fake/{name}"
 
 
 def test_what_stays_pending_is_503(plane: Plane, namer: FakeNamer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,9 +231,11 @@ def test_stopping_ends_every_watch_in_order(begin: Begin, streams: list[Stream])
     program = begin(text())
     assert program.app.namerd_address is not None
     streams.append(Stream(program.app.namerd_address, BIND))
-    streams[0].line()
+    streams.append(Stream(program.app.admin_address, f"/namerd{BIND}"))
+    assert streams[0].line() == streams[1].line()
     program.app.shutdown()
     assert streams[0].line() is None
+    assert streams[1].line() is None
     eventually(lambda: program.life.ready())
 
 

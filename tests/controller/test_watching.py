@@ -22,6 +22,7 @@ from tests.sockets import eventually, read_all, reset
 
 ROOT = Path(__file__).resolve().parents[2]
 MANY = 1_000
+TCP_REPAIR = 19
 WATCH = "/api/1/bind/default?path=/svc/foo&watch=1"
 
 
@@ -118,6 +119,19 @@ def test_a_machine_that_vanishes_is_asked_after(plane: Plane) -> None:
     assert option("SO_KEEPALIVE", socket.SOL_SOCKET) == 1
     assert option("TCP_KEEPIDLE") + option("TCP_KEEPINTVL") * option("TCP_KEEPCNT") < 30
     assert option("TCP_USER_TIMEOUT") < 30_000  # keepalive does not ask while something is not acknowledged
+
+
+def test_a_machine_that_has_forgotten_its_connection_is_noticed(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linkerd_tcp.web.following._KeepAlive.idle_secs", 1)
+    stream = plane.follow("/api/1/dtabs/nothing?watch=1")
+    try:
+        # The kernel lets go of it without a word, as a machine that loses its power.
+        stream.socket.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+    except OSError as error:
+        pytest.skip(f"needs the right to repair connections: {error}")
+    stream.close()
+    assert plane.server.watchers == 1
+    eventually(lambda: plane.server.watchers == 0)
 
 
 def test_a_slow_reader_gets_the_latest_and_not_all(plane: Plane) -> None:

@@ -15,9 +15,9 @@ from linkerd_tcp.naming.addr import Failed, Pending
 from linkerd_tcp.naming.bind import bind
 from linkerd_tcp.naming.delegate import DelegateTree, delegate
 from linkerd_tcp.naming.dtab import Dtab
-from linkerd_tcp.naming.name import Binding, Found
+from linkerd_tcp.naming.name import Binding, Found, same_binding
 from linkerd_tcp.naming.namer import Discovery, InterpreterContext, Namer
-from linkerd_tcp.naming.nametree import NEG, NegTree, leaves
+from linkerd_tcp.naming.nametree import NEG, NegTree
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Watch
 
@@ -79,7 +79,7 @@ class DefaultInterpreter:
         def compute(read: Read) -> Binding:
             return bind(self._dtab_with(extra), path, lambda name: self._lookup(read, name))
 
-        return self._track(Tracked(compute, _is_tree, _same_binding, self._forget))
+        return self._track(Tracked(compute, _is_tree, same_binding, self._forget))
 
     def delegation(self, path: Path, extra: Dtab | None = None) -> Watch[DelegateTree]:
         """As `delegate`, live: for who waits until what is pending in it becomes known."""
@@ -135,9 +135,3 @@ def _is_tree(binding: Binding) -> bool:
     return not isinstance(binding, Pending | Failed)
 
 
-def _same_binding(before: Binding, after: Binding) -> bool:
-    """Equal, and with the very same live addresses: namers with overlapping prefixes give one id to different ones."""
-    if isinstance(before, Pending | Failed) or isinstance(after, Pending | Failed):
-        return before == after
-    pairs = zip(leaves(before), leaves(after), strict=False)
-    return before == after and all(old.addr is new.addr for old, new in pairs)

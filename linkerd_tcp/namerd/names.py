@@ -9,7 +9,7 @@ from typing import Any
 from linkerd_tcp.namerd.follower import Follower, Link
 from linkerd_tcp.namerd.shared import SharedAddr
 from linkerd_tcp.naming.addr import PENDING, Addr, Bound, Failed, Neg, Pending
-from linkerd_tcp.naming.name import Binding, BoundName
+from linkerd_tcp.naming.name import Binding, BoundName, same_binding
 from linkerd_tcp.naming.namer import WatchState, watch_state
 from linkerd_tcp.naming.nametree import NEG as NEG_TREE
 from linkerd_tcp.naming.nametree import EmptyTree, FailTree, Leaf, NegTree, leaves, map_leaves, show
@@ -159,9 +159,10 @@ class FollowedPath:
         self.end_if_idle()
 
     def _tell(self, value: Binding) -> None:
+        same = same_binding(self.value, value)
         self.value = value
-        for watch in tuple(self._watches):
-            watch.set(value)
+        for watch in () if same else tuple(self._watches):
+            watch.tell(value)
 
     def _trouble(self, words: str) -> None:
         if isinstance(self.value, Pending | Failed):
@@ -252,7 +253,7 @@ class WatchedPath(FollowedPath):
         self.follower.good()
         before, self._held = self._held, {}
         value: Binding = map_leaves(tree, self._name)
-        if value != self.value:
+        if not same_binding(self.value, value):
             self._figures.updates += 1
             self._tell(value)
         # Only now: whoever was told has let go of what is not there any more.

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from linkerd_tcp.naming.addr import Addr, Failed, Pending
-from linkerd_tcp.naming.nametree import NameTree
+from linkerd_tcp.naming.nametree import NameTree, leaves
 from linkerd_tcp.naming.path import ROOT, Path
 from linkerd_tcp.naming.watch import Watch
 
@@ -29,3 +29,11 @@ Found: TypeAlias = NameTree[Name] | Pending | Failed
 
 Binding: TypeAlias = NameTree[BoundName] | Pending | Failed
 """An interpreter's answer: a tree without alternatives left open (Leaf, Union of Leafs, or one of Neg, Fail, Empty)."""
+
+
+def same_binding(before: Binding, after: Binding) -> bool:
+    """Equal, and with the very same live addresses: those of one id may come from elsewhere than before."""
+    if isinstance(before, Pending | Failed) or isinstance(after, Pending | Failed):
+        return before == after
+    pairs = zip(leaves(before), leaves(after), strict=False)
+    return before == after and all(old.addr is new.addr for old, new in pairs)

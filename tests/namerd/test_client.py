@@ -489,6 +489,24 @@ def test_too_many_names_are_refused_and_counted(
         watch.close()
 
 
+def test_a_name_that_there_was_no_room_to_follow_is_followed_once_there_is(
+    namerd: Namerd, client: NamerdClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "MAX_ADDRS", 0)
+    namerd.bind("/svc/web", leaf(ID))
+    namerd.addr(ID, bound("127.0.0.1:1"))
+    watch = client.bind(WEB)
+    eventually(lambda: addresses(watch.value) == [["127.0.0.1:1"]])  # as it was when the tree was told
+    monkeypatch.setattr(client_module, "MAX_ADDRS", 1)
+    told: list[Binding] = []
+    watch.observe(told.append)
+    namerd.cut()  # the same tree is told again
+    eventually(lambda: told)
+    namerd.addr(ID, bound("127.0.0.1:2"))
+    eventually(lambda: addresses(watch.value) == [["127.0.0.1:2"]])
+    watch.close()
+
+
 # -- for people
 
 

@@ -1,5 +1,6 @@
 """What can be watched: how each comes by its state, and how that is shown."""
 
+import logging
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from linkerd_tcp.interpreters.tracked import Read
 from linkerd_tcp.naming.addr import NEG, Addr, Bound, Failed, Pending
 from linkerd_tcp.naming.dtab import Dtab
 from linkerd_tcp.naming.name import Binding, BoundName
-from linkerd_tcp.naming.namer import Namer
+from linkerd_tcp.naming.namer import Namer, shown_prefix
 from linkerd_tcp.naming.nametree import EmptyTree, FailTree, Leaf, NameTree, NegTree, choose, leaves
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var, Watch
+from linkerd_tcp.net.throttle import Throttle
 
 T = TypeVar("T")
 
@@ -27,6 +29,8 @@ NAMES_SECS: Final = 1.0
 """How often the namers are asked which names they have, while somebody watches that."""
 
 _NAMER: Final = Path(("#",))
+_log: Final = logging.getLogger(__name__)
+_throttle: Final = Throttle()
 
 
 class Borrowed(Watch[T]):
@@ -195,6 +199,9 @@ def list_names(namers: tuple[Namer, ...]) -> tuple[str, ...]:
     found: set[str] = set()
     for namer in namers:
         names: Any = getattr(namer, "names", None)
-        if names is not None:
-            found.update(str(_NAMER + namer.prefix + (name,)) for name in names())
+        try:
+            found.update(str(_NAMER + namer.prefix + (name,)) for name in (names() if names is not None else ()))
+        except Exception:  # noqa: BLE001  a plug-in's trouble must not keep the others' names from who watches them
+            if _throttle.ask(namer.prefix) is not None:
+                _log.exception("%s cannot list its names", shown_prefix(namer))
     return tuple(sorted(found))

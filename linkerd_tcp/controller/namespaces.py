@@ -156,6 +156,8 @@ class Namespaces:
         self.generation += 1
         before: list[DefaultInterpreter] = []
         for namespace in list(self._held.values()):
+            if not namespace.users:
+                continue  # let go of while others had their turn
             before.append(namespace.replace_namers(self.namers, self._utilities))
             if other_store:
                 self._follow_anew(namespace)

@@ -285,6 +285,19 @@ def test_bound_names_watch(plane: Plane, namer: FakeNamer, monkeypatch: pytest.M
     assert stream.json() == ["/#/fake/foo", "/#/fake/new", "/#/fake/slow", "/#/fake/two"]
 
 
+def test_a_namer_that_cannot_list_its_names_hides_no_others(
+    plane: Plane, namer: FakeNamer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("linkerd_tcp.controller.kinds.NAMES_SECS", 0.02)
+    stream = plane.follow("/api/1/bound-names?watch=1")
+    assert len(stream.json()) == 3
+    with monkeypatch.context() as broken:
+        broken.setattr(namer, "names", lambda: 1 / 0)
+        assert stream.json() == []
+    assert "/#/fake cannot list its names" in caplog.text
+    assert len(stream.json()) == 3
+
+
 # What is asked wrongly
 
 NAMES = ["bind", "resolve", "addr", "delegate"]

@@ -49,6 +49,7 @@ setup(
         "flask>=3",
         "prometheus-client>=0.20",
         "requests>=2.31",
+        "urllib3>=2.2",  # what requests uses; read1 is asked of it
         "cryptography>=42",
         "pydantic>=2.11",
         "dnspython>=2.6",

@@ -23,7 +23,7 @@ from linkerd_tcp.config.schema import json_schema
 from linkerd_tcp.connectors import client_problems_of
 from linkerd_tcp.errors import ConfigError, DtabError, LinkerdTcpError, StartError
 from linkerd_tcp.explain import check_namers, explain
-from linkerd_tcp.interpreters import interpreter_problems_of
+from linkerd_tcp.interpreters import discovery_problems_of
 from linkerd_tcp.logs import configure
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.record import address_text
@@ -113,7 +113,7 @@ def _load(path: str) -> AppConfig:
 
 def _file_problems(config: AppConfig) -> list[str]:
     """What is wrong with the files that the configuration names and that are there."""
-    problems = client_problems_of(config) + interpreter_problems_of(config)
+    problems = client_problems_of(config) + discovery_problems_of(config)
     if any(server.tls is not None for router in config.routers for server in router.servers):
         from linkerd_tcp.terminator import problems_of
 

@@ -3,7 +3,7 @@
 from linkerd_tcp.config.app import AppConfig
 
 
-def interpreter_problems_of(config: AppConfig) -> list[str]:
-    """A line for everything wrong with the files that interpreters are made from; reads them."""
-    interpreters = [router.interpreter for router in config.routers]
-    return [problem for each in interpreters if hasattr(each, "problems") for problem in each.problems()]
+def discovery_problems_of(config: AppConfig) -> list[str]:
+    """A line for everything wrong with the files that namers and interpreters are made from; reads them."""
+    asked = [*config.namers, *(router.interpreter for router in config.routers)]
+    return [problem for each in asked if hasattr(each, "problems") for problem in each.problems()]

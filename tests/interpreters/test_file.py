@@ -12,7 +12,7 @@ import pytest
 from linkerd_tcp import registry
 from linkerd_tcp.config.load import parse_config
 from linkerd_tcp.errors import ConfigError, StartError
-from linkerd_tcp.interpreters import interpreter_problems_of
+from linkerd_tcp.interpreters import discovery_problems_of
 from linkerd_tcp.interpreters.file import FileConfig, FileInterpreter
 from linkerd_tcp.naming.delegate import Step
 from linkerd_tcp.naming.dtab import Dtab
@@ -371,7 +371,7 @@ def test_validation_reads_nothing_and_problems_names_every_bad_file(tmp_path: Fi
         for name in ("bad", "good", "none")
     )
     config = parse_config(f"routers:\n{routers}- {{label: d, servers: [{{port: 0, dstName: /a}}]}}", "f", tmp_path)
-    first, last = interpreter_problems_of(config)
+    first, last = discovery_problems_of(config)
     assert first.startswith(f"{tmp_path}/bad:1:7: not a dtab: expected")
     assert last == f"{tmp_path}/none: it is not there"
 

@@ -1,9 +1,12 @@
 from collections.abc import Iterator
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
 
 from linkerd_tcp import registry
+from linkerd_tcp.config.load import parse_config
+from linkerd_tcp.interpreters import discovery_problems_of
 from linkerd_tcp.interpreters.default import DefaultInterpreter
 from linkerd_tcp.naming.addr import PENDING, Failed
 from linkerd_tcp.naming.dtab import Dtab
@@ -151,6 +154,18 @@ def test_only_what_namerd_knows_not_to_be_there_falls_through(namerd: Namerd, fa
     assert ids(web) == ["/#/io.l5d.namerd/#/io.l5d.fs/web"]
     for watch in (web, new, other):
         watch.close()
+
+
+def test_files_of_its_tls_that_cannot_be_used_are_found_before_anything_starts(tmp_path: FilePath) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    config = parse_config(
+        b"namers: [{kind: io.l5d.namerd, baseUrl: 'https://h', tls: {trustCerts: [ca.pem]}}]\n"
+        b"routers: [{label: a, servers: [{port: 0, dstName: /svc}]}]",
+        "l5d.yml",
+        tmp_path,
+    )
+    [problem] = discovery_problems_of(config)
+    assert str(tmp_path / "ca.pem") in problem
 
 
 def test_what_namerd_has_not_said_yet_does_not_fall_through(namerd: Namerd, fallback: DefaultInterpreter) -> None:

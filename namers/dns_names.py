@@ -304,7 +304,8 @@ class DnsNames:
             return
         self.figures.error(error.cause)
         words = str(error)
-        if words != question.error and question.holders:
+        # The same trouble with A and with AAAA is one.
+        if words.partition(" of ")[2] != (question.error or "").partition(" of ")[2] and question.holders:
             kept = not isinstance(question.value, Pending | Failed)
             done = "the last good answer is kept" if kept else "nothing is known of it yet"
             self._complaints.say(logging.WARNING, f"{words}: {done}, and it is asked for again")

@@ -22,7 +22,8 @@ MAX_UDP_BYTES = 1232
 
 
 class DnsServer:
-    """Answers UDP and TCP on one port. `fault` is what it does instead, to every question or to those of `fault_of`.
+    """Answers UDP and TCP on one port. `fault` is what it does instead: to every question, or to those of the type
+    `fault_of` and of names that end with `fault_under`.
 
     drop, slow, servfail, refused, formerr (unless asked without EDNS), wrong_id, flood (wrong ids without end),
     garbage, bad_pointer, pointer_loop, other_question, short (cut in the middle), lame, alias_loop; and of TCP:
@@ -32,6 +33,7 @@ class DnsServer:
     def __init__(self, port: int = 0, ip: str = "127.0.0.1") -> None:
         self.fault = ""
         self.fault_of: RdataType | None = None
+        self.fault_under = ""
         self.slow_secs = 0.2
         self.soa_minimum: int | None = 5
         self.queries: list[tuple[str, str, str]] = []
@@ -103,7 +105,7 @@ class DnsServer:
         query = dns.message.from_wire(data)
         question = query.question[0]
         self.queries.append((question.name.to_text(True), dns.rdatatype.to_text(question.rdtype), over))
-        is_hit = self.fault_of in (None, question.rdtype)
+        is_hit = self.fault_of in (None, question.rdtype) and self.queries[-1][0].endswith(self.fault_under)
         fault = self.fault if is_hit else ""
         if fault == "drop":
             return

@@ -8,7 +8,7 @@ from dns.rdatatype import AAAA, A
 from namers.dns_client import QUERY_SECS, AskError, ask
 from namers.dns_message import NXDOMAIN, Reply
 from namers.dns_servers import Server
-from tests.leaks import no_leaks
+from tests.leaks import no_leaks, nothing_left
 from tests.namers.dns_server import DnsServer, dns_servers
 
 assert no_leaks
@@ -152,6 +152,14 @@ def test_the_next_server_is_asked_when_one_fails(fault: str) -> None:
         for server in servers[:2]:
             server.fault = fault
         assert put(*servers).data == ("10.0.0.1",)
+
+
+def test_once_there_is_an_answer_nobody_else_is_waited_for() -> None:
+    with dns_servers(2) as (silent, good):
+        silent.fault = "drop"
+        good.set("web.example", "A", "10.0.0.1")
+        with nothing_left(deadline_secs=0.3):
+            put(silent, good, secs=10)
 
 
 def test_servers_are_asked_in_their_order_and_no_more_than_needed() -> None:

@@ -11,9 +11,10 @@ from typing import Final
 
 import gevent
 
+from linkerd_tcp.namerd.dial import FindHost
+from linkerd_tcp.namerd.failures import RequestFailed
 from linkerd_tcp.namerd.figures import NamerdFigures
 from linkerd_tcp.namerd.follower import Link, read_all
-from linkerd_tcp.namerd.http import FindHost, RequestFailed
 from linkerd_tcp.namerd.names import FollowedAddr, FollowedPath, PolledPath, WatchedPath
 from linkerd_tcp.namerd.options import NamerdOptions
 from linkerd_tcp.naming.addr import Failed, Pending

@@ -16,9 +16,11 @@ from typing import Any, Final
 
 import gevent
 
+from linkerd_tcp.namerd.dial import HEAD_SECS, FindHost
+from linkerd_tcp.namerd.failures import RequestFailed
 from linkerd_tcp.namerd.figures import NamerdFigures
 from linkerd_tcp.namerd.gate import Gate
-from linkerd_tcp.namerd.http import HEAD_SECS, Answer, FindHost, Http, RequestFailed
+from linkerd_tcp.namerd.http import Answer, Http
 from linkerd_tcp.namerd.options import NamerdOptions
 from linkerd_tcp.net.backoff import Backoff
 from linkerd_tcp.net.throttle import Throttle
@@ -53,23 +55,20 @@ class Link:
         self.options = options
         self.figures = figures
         self.throttle = Throttle()
-        self._trouble = ""
+        self._said = ""
 
     def failed(self, failure: RequestFailed) -> None:
         """Said once until it changes, however many names it concerns; now and then, should it change all the time."""
         words = str(failure)
-        if words == self._trouble:
-            return
-        self._trouble = words
-        if (unsaid := self.throttle.ask(failure.cause)) is not None:
+        if words != self._said and (unsaid := self.throttle.ask(failure.cause)) is not None:
+            self._said = words
             _log.warning("%s: what is known is kept%s", words, f" ({unsaid} more like this)" if unsaid else "")
 
     def answered(self) -> None:
         """namerd has answered a request well."""
-        if self._trouble:
-            self._trouble = ""
-            if self.throttle.ask("answered") is not None:
-                _log.info("%s answers again", self.http.shown)
+        if self._said and self.throttle.ask("answered") is not None:
+            self._said = ""
+            _log.info("%s answers again", self.http.shown)
 
 
 class Follower:

@@ -7,8 +7,9 @@ from typing import Any
 import gevent
 import pytest
 
+from linkerd_tcp.namerd.failures import RequestFailed
 from linkerd_tcp.namerd.gate import Gate
-from linkerd_tcp.namerd.http import Answer, Http, RequestFailed
+from linkerd_tcp.namerd.http import Answer, Http
 from linkerd_tcp.namerd.options import NamerdOptions
 from linkerd_tcp.naming.addr import NEG, PENDING, Addr, Address, Bound, Failed
 from linkerd_tcp.naming.watch import Var
@@ -225,6 +226,21 @@ def test_namerd_is_reached_through_tls_and_verified_by_name(
             assert answer.read(2) == b'{"type":"neg"}\n'
             answer.close()
             http.close()
+
+
+def test_a_connection_that_is_cut_is_cut_through_tls_too(tmp_path: FilePath) -> None:
+    authority = Authority(tmp_path)
+    key, cert = authority.sign("127.0.0.1", "IP:127.0.0.1")
+    with Namerd(cert=cert, key=key) as namerd:
+        http = http_to(namerd.base_url, tls={"trustCerts": [str(authority.cert)]})
+        answer = ask(http, 2, path="/svc/web", watch="1")
+        assert answer.read(2) == b'{"type":"neg"}\n'
+        namerd.cut()
+        with pytest.raises(RequestFailed) as caught:
+            answer.read(2)
+        assert caught.value.cause == "cut"
+        answer.close()
+        http.close()
 
 
 def test_tls_to_a_port_without_it_is_said(recorder: Recorder) -> None:

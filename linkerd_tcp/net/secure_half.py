@@ -1,26 +1,30 @@
 """One direction of a connection where at least one side speaks TLS."""
 
-from typing import Any
+from typing import Any, Final
 
 from linkerd_tcp.net.half_duplex import Buffer, End, HalfDuplex, Owner
 from linkerd_tcp.net.tls import TlsEnd
+
+FULL_READS: Final = 4
+"""That many in a row are bulk."""
 
 
 class SecureHalfDuplex(HalfDuplex):
     """As HalfDuplex, but one read of the socket may become several pieces, and what was sent may still be here.
 
-    All that came in is decrypted before the callback returns, so what is held for a slow reader is at most one read:
-    here up to twice the buffer's size.
+    All that came in is decrypted before the callback returns, so what is held for a slow reader is at most one read. A
+    read takes more where several in a row were full and the reader took all of them, until it once does not.
     """
 
-    __slots__ = ("_broken", "_buffer", "_ending", "_first", "_secure_sink", "_secure_source")
+    __slots__ = ("_broken", "_buffer", "_ending", "_first", "_full", "_secure_sink", "_secure_source")
 
     def __init__(self, owner: Owner, loop: Any, source: End, sink: End, buffer: Buffer) -> None:
         super().__init__(owner, loop, source, sink, buffer)
         self._secure_source = source if isinstance(source, TlsEnd) else None
         self._secure_sink = sink if isinstance(sink, TlsEnd) else None
-        self._memory = buffer.wide
-        self._view = memoryview(buffer.wide)
+        self._buffer = buffer
+        self._full = 0
+        """Reads in a row that filled the buffer."""
         self._ending = False
         """The source has ended, and the sink has not been told yet."""
         self._broken: OSError | None = None
@@ -47,7 +51,7 @@ class SecureHalfDuplex(HalfDuplex):
     def _readable(self) -> None:
         if self._secure_source is not None:
             try:
-                self._secure_source.fill(self._memory, self._view)
+                self._count(self._secure_source.fill(self._memory, self._view))
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -72,8 +76,11 @@ class SecureHalfDuplex(HalfDuplex):
             if sent < size:
                 held = held or bytearray()
                 held += self._view[sent:size]
-            if size < len(self._memory) or self._secure_source is None:
-                break  # a plain source has one read for one wake-up, as ever
+            if self._secure_source is None:
+                self._count(size)
+                break  # one read for one wake-up, as ever
+            if size < len(self._memory):
+                break
         if moved:
             self.bytes += moved
             self.last_at = self._now()
@@ -99,6 +106,16 @@ class SecureHalfDuplex(HalfDuplex):
         except OSError as error:
             self._broken = error  # what came before it is delivered first
         return size
+
+    def _count(self, size: int) -> None:
+        self._full = self._full + 1 if size == len(self._memory) else 0
+        if self._full == FULL_READS:
+            self._memory, self._view = self._buffer.wide_memory, self._buffer.wide_view
+
+    def _hold(self, rest: memoryview) -> None:
+        self._full = 0
+        self._memory, self._view = self._buffer.memory, self._buffer.view
+        super()._hold(rest)
 
     @property
     def _unflushed(self) -> bool:

@@ -322,3 +322,22 @@ def test_what_came_before_garbage_is_delivered_though_it_came_in_one_piece(pem: 
     assert stream.endpoint.read() == b"words"
     assert stream.greenlet.get(timeout=5) is Cause.TLS
     stream.close()
+
+
+def test_bulk_is_read_in_larger_pieces_until_the_reader_once_falls_behind(stream: Stream) -> None:
+    half = stream.duplex.to_src
+    narrow = len(half._memory)
+    data = random.Random(4).randbytes(3_000_000)
+    sending = gevent.spawn(stream.endpoint.send, data)
+    received, widths = bytearray(), set()
+    while len(received) < len(data):
+        received += stream.client.read()
+        widths.add(len(half._memory))
+    assert received == data
+    assert widths <= {narrow, 4 * narrow}
+    sending.get(timeout=5)
+    half._memory, half._view = half._buffer.wide_memory, half._buffer.wide_view  # type: ignore[attr-defined]
+    stuck = gevent.spawn(stream.endpoint.send, 8 * data)
+    eventually(lambda: half.rest is not None)  # the client reads nothing now
+    assert len(half._memory) == narrow
+    stuck.kill()

@@ -10,10 +10,10 @@ from linkerd_tcp.naming.name import BoundName, Found
 from linkerd_tcp.naming.namer import NamerFigures, WatchState, watch_state
 from linkerd_tcp.naming.nametree import NEG, Leaf
 from linkerd_tcp.naming.path import Path
+from linkerd_tcp.naming.shared import SharedAddr
 from linkerd_tcp.naming.watch import Var, Watch
 from namers.dns_names import MAX_NAMES, Asked, DnsNames
 from namers.dns_options import DnsOptions
-from namers.live import SharedAddr
 
 _LABEL: Final = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"(?=.{{1,253}}\.?\Z){_LABEL}(?:\.{_LABEL})*\.?")

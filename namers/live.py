@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from gevent.hub import get_hub
 
-from linkerd_tcp.naming.addr import NEG, PENDING, Addr, Address, Bound, Failed, Pending
+from linkerd_tcp.naming.addr import NEG, Addr, Address, Bound, Failed, Pending
 from linkerd_tcp.naming.namer import Hosts
-from linkerd_tcp.naming.watch import Var, Watch
+from linkerd_tcp.naming.shared import SharedAddr
+from linkerd_tcp.naming.watch import Watch
 from linkerd_tcp.net.literal import ip_literal
 from namers.endpoints import Endpoint
 
@@ -17,36 +18,6 @@ PATIENCE_SECS: Final = 0.25
 Otherwise the first connections would all go to whoever is written as an IP literal, dead or not. No longer, so that
 a name whose DNS server hangs does not hold up the others beside it.
 """
-
-
-class SharedAddr(Var[Addr]):
-    """The addresses of one bound name, for everybody who has it: closing them does nothing, since they are not one
-    holder's.
-
-    `on_idle` hears of each observation that ends.
-    """
-
-    __slots__ = ("_on_idle",)
-
-    def __init__(self, on_idle: Callable[[], None]) -> None:
-        super().__init__(PENDING)
-        self._on_idle = on_idle
-
-    def observe(self, callback: Callable[[Addr], None]) -> Callable[[], None]:
-        cancel = super().observe(callback)
-
-        def cancel_and_tell() -> None:
-            cancel()
-            self._on_idle()
-
-        return cancel_and_tell
-
-    def close(self) -> None:
-        pass
-
-    def end(self) -> None:
-        """Tell nobody any more."""
-        super().close()
 
 
 class LiveName:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from linkerd_tcp.namerd.follower import Follower, Link
-from linkerd_tcp.namerd.shared import SharedAddr
 from linkerd_tcp.naming.addr import PENDING, Addr, Bound, Failed, Neg, Pending
 from linkerd_tcp.naming.name import Binding, BoundName, same_binding
 from linkerd_tcp.naming.namer import WatchState, watch_state
 from linkerd_tcp.naming.nametree import NEG as NEG_TREE
 from linkerd_tcp.naming.nametree import EmptyTree, FailTree, Leaf, NegTree, leaves, map_leaves, show
 from linkerd_tcp.naming.path import Path
+from linkerd_tcp.naming.shared import SharedAddr
 from linkerd_tcp.naming.watch import Var, Watch
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.wire.namerd import BoundLeaf, read_addr, read_tree

@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ import gevent
 import pytest
 
 from tests.namers.dns_server import DnsServer
+from tests.system.discovery import folder, follows, names_stale, rows_of
 from tests.system.dns_source import Dnsmasq
 from tests.system.harness import Proxy, config, free_port, until
 from tests.system.peers import Backend, Held, Visits, backends, visit
+
+rows = partial(rows_of, "dns")
+is_stale = partial(names_stale, "io.l5d.dns")
 
 DEEP = bool(os.environ.get("LINKERD_TCP_TEST_DEEP"))
 LOAD_SECS = 60.0 if DEEP else 5.0
@@ -58,33 +63,6 @@ def plane(source: Dnsmasq, dst: str, **options: Any) -> dict[str, Any]:
 
 def host(pair: tuple[Backend, Backend]) -> str:
     return f"/#/io.l5d.dns/{pair[0].port}/web.example"
-
-
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "plane"
-    made.mkdir()
-    return made
-
-
-def rows(proxy: Proxy) -> list[dict[str, Any]]:
-    """What /namers.json has of DNS names."""
-    every = proxy.get_json("/namers.json")["namers"]
-    return [row for each in every if "dns" in each["kind"] for row in each["watches"]]
-
-
-def is_stale(proxy: Proxy) -> bool:
-    """Whether /ready, which must say 200 all the same, names the DNS server."""
-    status, body = proxy.get("/ready")
-    assert status == 200, body
-    return "io.l5d.dns" in body
-
-
-def follows(visits: Visits, name: str, secs: float) -> float:
-    """How long until new connections reach the backend of that name, which must be within `secs`."""
-    began = time.monotonic()
-    before = visits.names[name]
-    until(f"{name} is reached", lambda: visits.names[name] > before, secs)
-    return time.monotonic() - began
 
 
 def test_a_zone_that_changes_under_load_moves_new_connections_and_loses_none(

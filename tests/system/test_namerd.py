@@ -9,16 +9,21 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
 
+from tests.system.discovery import folder, follows, names_stale, rows_of
 from tests.system.harness import Proxy, config, free_port, until
 from tests.system.namerd_sources import NAMESPACE, Ours, Source, StandIn
 from tests.system.peers import Backend, Held, Visits, backends, visit
 from tests.tls_files import Authority
+
+rows = partial(rows_of, "namerd")
+is_stale = partial(names_stale, "namerd")
 
 DEEP = bool(os.environ.get("LINKERD_TCP_TEST_DEEP"))
 LOAD_SECS = 60.0 if DEEP else 3.0
@@ -65,33 +70,6 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Source]:
 def standin(tmp_path: Path) -> Iterator[StandIn]:
     with StandIn(tmp_path / "namerd") as made:
         yield made
-
-
-def folder(tmp_path: Path, name: str = "plane") -> Path:
-    made = tmp_path / name
-    made.mkdir()
-    return made
-
-
-def rows(proxy: Proxy) -> list[dict[str, Any]]:
-    """What /namers.json has of namerd's watches."""
-    every = proxy.get_json("/namers.json")["namers"]
-    return [row for each in every if "namerd" in each["kind"] for row in each["watches"]]
-
-
-def is_stale(proxy: Proxy) -> bool:
-    """Whether /ready, which must say 200 all the same, names namerd."""
-    status, body = proxy.get("/ready")
-    assert status == 200, body
-    return "namerd" in body
-
-
-def follows(visits: Visits, name: str, secs: float) -> float:
-    """How long until new connections reach the backend of that name, which must be within `secs`."""
-    began = time.monotonic()
-    before = visits.names[name]
-    until(f"{name} is reached", lambda: visits.names[name] > before, secs)
-    return time.monotonic() - began
 
 
 def kill(source: Source) -> Callable[[], None]:

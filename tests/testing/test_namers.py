@@ -13,9 +13,9 @@ from linkerd_tcp.naming.name import BoundName, Found
 from linkerd_tcp.naming.namer import NamerFigures, WatchState, watch_state
 from linkerd_tcp.naming.nametree import NEG, Leaf
 from linkerd_tcp.naming.path import Path
+from linkerd_tcp.naming.shared import SharedAddr
 from linkerd_tcp.naming.watch import Var, Watch
 from linkerd_tcp.testing import LookupContract, NamerContract
-from namers.live import SharedAddr
 
 KNOWN = Path(("web", "rest"))
 ONE = Bound((Address("127.0.0.1", 80),))

@@ -1,17 +1,16 @@
-"""Values that several holders share, fed by one request to namerd for all of them."""
+"""Live addresses that several holders share."""
 
 from collections.abc import Callable
-from typing import TypeVar
 
 from linkerd_tcp.naming.addr import PENDING, Addr
 from linkerd_tcp.naming.watch import Var
 
-T = TypeVar("T")
-
 
 class SharedAddr(Var[Addr]):
-    """The live addresses of a bound name, for everybody who has it; closing them does nothing: they are not one
-    holder's. `on_idle` hears of each observation that ends.
+    """The addresses of one bound name, for everybody who has it: closing them does nothing, since they are not one
+    holder's.
+
+    `on_idle` hears of each observation that ends.
     """
 
     __slots__ = ("_on_idle",)

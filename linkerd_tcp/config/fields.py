@@ -223,7 +223,10 @@ _URL: Final = re.compile(r"https?://(?:[^/?#@\s]*@)?(\[[0-9a-fA-F:.]+\]|[^/?#@:\
 def _url(text: str) -> str:
     match = _URL.fullmatch(text)
     if match is None or (match[2] is not None and not 0 < int(match[2]) < 65536):
-        raise ValueError(f"expected an address such as http://127.0.0.1:4180, got {say(text)}")
+        # What is wrong is printed, logged and sent to who asked for a reload: not with the password in it.
+        _, at, rest = text.rpartition("@")
+        shown = say("..." + at + rest if at else text)
+        raise ValueError(f"expected an address such as http://127.0.0.1:4180, got {shown}")
     return text
 
 

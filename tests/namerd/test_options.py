@@ -64,3 +64,12 @@ def test_files_of_tls_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     [problem] = read(baseUrl="https://h", tls={"trustCerts": [str(bad)]}).problems()
     assert str(bad) in problem
     assert read().problems() == []
+
+
+@pytest.mark.parametrize("address", ["http://me:s3cret@namerd:4180/?x", "me:s3@s3cret@namerd", "http://me:s3cret/@h:0"])
+def test_a_password_is_not_in_the_words_about_a_mistake_beside_it(address: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        NamerdOptions.model_validate({"baseUrl": address})
+    words = str(caught.value.errors(include_input=False)[0]["msg"])
+    assert "got " in words
+    assert "s3cret" not in words

@@ -5,26 +5,26 @@ from typing import Any, Final
 from linkerd_tcp.net.half_duplex import Buffer, End, HalfDuplex, Owner
 from linkerd_tcp.net.tls import TlsEnd
 
-FULL_READS: Final = 4
-"""That many in a row are bulk."""
+BULK_READS: Final = 4
+"""So many large ones are bulk."""
 
 
 class SecureHalfDuplex(HalfDuplex):
     """As HalfDuplex, but one read of the socket may become several pieces, and what was sent may still be here.
 
     All that came in is decrypted before the callback returns, so what is held for a slow reader is at most one read. A
-    read takes more where several in a row were full and the reader took all of them, until it once does not.
+    read takes more once several were large and the reader took all of them, until it once does not.
     """
 
-    __slots__ = ("_broken", "_buffer", "_ending", "_first", "_full", "_secure_sink", "_secure_source")
+    __slots__ = ("_broken", "_buffer", "_ending", "_first", "_large", "_secure_sink", "_secure_source")
 
     def __init__(self, owner: Owner, loop: Any, source: End, sink: End, buffer: Buffer) -> None:
         super().__init__(owner, loop, source, sink, buffer)
         self._secure_source = source if isinstance(source, TlsEnd) else None
         self._secure_sink = sink if isinstance(sink, TlsEnd) else None
         self._buffer = buffer
-        self._full = 0
-        """Reads in a row that filled the buffer."""
+        self._large = 0
+        """Wake-ups that moved more than half a buffer, since the sink last did not take all."""
         self._ending = False
         """The source has ended, and the sink has not been told yet."""
         self._broken: OSError | None = None
@@ -51,7 +51,7 @@ class SecureHalfDuplex(HalfDuplex):
     def _readable(self) -> None:
         if self._secure_source is not None:
             try:
-                self._count(self._secure_source.fill(self._memory, self._view))
+                self._secure_source.fill(self._memory, self._view)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -61,9 +61,22 @@ class SecureHalfDuplex(HalfDuplex):
 
     def _move(self) -> None:
         """Pass on all that is here; hold what the sink does not take."""
-        held: bytearray | None = None
-        moved = 0
-        while size := self._read():
+        source, held, moved = self._secure_source, bytearray(), 0
+        while True:
+            try:
+                size = self._recv_into(self._memory)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as error:
+                self._broken = error  # what came before it is delivered first
+                break
+            if not size:
+                self._ending = True
+                break
+            # A plain source has one read for one wake-up, as ever.
+            more = source is not None and source.more
+            if more:
+                size, more = self._gather(size)
             moved += size
             try:
                 sent = 0 if held else self._send(self._view[:size])
@@ -74,46 +87,51 @@ class SecureHalfDuplex(HalfDuplex):
                 self._sink_failed(error)
                 return
             if sent < size:
-                held = held or bytearray()
                 held += self._view[sent:size]
-            if self._secure_source is None:
-                self._count(size)
-                break  # one read for one wake-up, as ever
-            if size < len(self._memory):
+            if not more:
                 break
         if moved:
             self.bytes += moved
             self.last_at = self._now()
+            if 2 * moved > len(self._memory):
+                self._large += 1
+        self._say(held)
+
+    def _say(self, held: bytearray) -> None:
+        """What follows from a wake-up, once everything that came has been passed on or is `held`."""
         if self._broken is not None:
             self._owner.source_failed(self, self._broken)
         elif held or self._unflushed:
-            self._hold(memoryview(bytes(held or b"")))
+            self._hold(memoryview(held))
         elif self._ending:
             self._end_of_input()
-
-    def _read(self) -> int:
-        """How much of what came fills the memory now. Records are gathered: one piece is sent for less than several."""
-        source = self._secure_source
-        size = 0
-        try:
-            while more := self._recv_into(self._view[size:]):
-                size += more
-                if source is None or size == len(self._memory) or not source.more:
-                    return size
-            self._ending = True
-        except (BlockingIOError, InterruptedError):
-            return size
-        except OSError as error:
-            self._broken = error  # what came before it is delivered first
-        return size
-
-    def _count(self, size: int) -> None:
-        self._full = self._full + 1 if size == len(self._memory) else 0
-        if self._full == FULL_READS:
+        elif self._large >= BULK_READS:
             self._memory, self._view = self._buffer.wide_memory, self._buffer.wide_view
 
+    def _gather(self, size: int) -> tuple[int, bool]:
+        """More records behind the first `size` bytes, since one piece is sent for less than several.
+
+        How many bytes there are then, and whether more did not fit.
+        """
+        source = self._secure_source
+        assert source is not None
+        try:
+            while size < len(self._memory):
+                record = self._recv_into(self._view[size:])
+                size += record
+                if not record:
+                    self._ending = True
+                if not record or not source.more:
+                    return size, False
+        except (BlockingIOError, InterruptedError):
+            return size, False
+        except OSError as error:
+            self._broken = error
+            return size, False
+        return size, True
+
     def _hold(self, rest: memoryview) -> None:
-        self._full = 0
+        self._large = 0
         self._memory, self._view = self._buffer.memory, self._buffer.view
         super()._hold(rest)
 

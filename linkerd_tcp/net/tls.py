@@ -156,8 +156,8 @@ class TlsEnd:
         else:
             self._flush_by(until)
 
-    def fill(self, memory: bytearray, view: memoryview) -> int:
-        """Take in what the socket has, one read of it by way of `memory` (and `view` of it); its size, 0 at the end.
+    def fill(self, memory: bytearray, view: memoryview) -> None:
+        """Take in what the socket has, one read of it by way of `memory` (and `view` of it).
 
         BlockingIOError if there is nothing, OSError if the connection broke.
         """
@@ -168,7 +168,6 @@ class TlsEnd:
             raise self._broken
         else:
             self._incoming.write_eof()
-        return size
 
     @property
     def more(self) -> bool:

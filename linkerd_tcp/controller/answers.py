@@ -3,7 +3,7 @@
 from typing import Final
 
 from flask import Response, request
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 
 from linkerd_tcp.controller.control import ANSWER_SECS, Control, Make
 from linkerd_tcp.controller.storage import (
@@ -23,6 +23,7 @@ from linkerd_tcp.web.streams import JSON_TYPE, stream
 
 TEXT: Final = "text/plain; charset=utf-8"
 BLOCK_BYTES: Final = 32 * 1024
+NOTHING_THERE: Final = "there is no such path: below /api/1 are dtabs, bind, addr, resolve, delegate and bound-names"
 
 STATUS: Final[tuple[tuple[type[StoreError], int], ...]] = (
     (BadName, 400),
@@ -46,10 +47,19 @@ def words(text: str, status: int) -> Response:
     return Response(f"{text}\n".encode("utf-8", "backslashreplace"), status=status, content_type=TEXT)
 
 
+def done() -> Response:
+    """204: there is nothing to say, and so no type of it."""
+    answer = Response(status=204)
+    del answer.headers["Content-Type"]
+    return answer
+
+
 def in_words(error: HTTPException) -> Response:
     """As a Flask error handler."""
     if isinstance(error, InternalServerError):
         return words("This request failed here; the log has the details.", 500)
+    if isinstance(error, NotFound) and error.description == NotFound.description:
+        return words(NOTHING_THERE, 404)
     answer = words(str(error.description), error.code or 500)
     allowed = error.get_response().headers.get("Allow")
     if allowed:

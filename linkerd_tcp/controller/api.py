@@ -6,7 +6,7 @@ from typing import Final
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from linkerd_tcp.controller.answers import in_words
+from linkerd_tcp.controller.answers import NOTHING_THERE, in_words
 from linkerd_tcp.controller.control import Control
 from linkerd_tcp.controller.delegations import add_delegations
 from linkerd_tcp.controller.dtab_routes import ANY, add_dtabs
@@ -45,7 +45,7 @@ def blueprint(
 
     @routes.route("/<path:rest>", methods=ANY)
     def nothing(rest: str) -> Response:
-        refuse("there is no such path: dtabs, bind, addr, resolve, delegate and bound-names are there", 404)
+        refuse(NOTHING_THERE, 404)
 
     return routes
 

@@ -8,7 +8,7 @@ from typing import Final
 from flask import Blueprint, Response, request
 
 from linkerd_tcp.controller import dtabs, kinds, shapes
-from linkerd_tcp.controller.answers import refused, without_end, words
+from linkerd_tcp.controller.answers import done, refused, without_end, words
 from linkerd_tcp.controller.control import Control
 from linkerd_tcp.controller.inputs import checked, watches
 from linkerd_tcp.controller.storage import Broken, Exists, Store, StoreError, Versioned
@@ -59,7 +59,7 @@ def _get(control: Control, ns: str) -> Response:
 
 def _post(control: Control, ns: str) -> Response:
     control.store.create(ns, _body())
-    return Response(status=204)
+    return done()
 
 
 def _put(control: Control, ns: str) -> Response:
@@ -69,16 +69,16 @@ def _put(control: Control, ns: str) -> Response:
             control.store.create(ns, dtab)
         except Exists as error:
             return words(str(error), 412)
-        return Response(status=204)
+        return done()
     control.store.put(ns, dtab, _version(control.store, ns))
-    return Response(status=204)
+    return done()
 
 
 def _delete(control: Control, ns: str) -> Response:
     if "If-Match" in request.headers:
         refuse("If-Match is not looked at by DELETE: PUT an empty dtab with If-Match first, or leave it out")
     control.store.delete(ns)
-    return Response(status=204)
+    return done()
 
 
 _BY_METHOD: Final[dict[str, Callable[[Control, str], Response]]] = {

@@ -53,7 +53,13 @@ def test_what_is_not_there_is_404(plane: Plane) -> None:
         assert plane.get(f"/api/1/{target}").status_code == 404
     assert plane.ask("PATCH", "/api/1/dtabs/yeezus").status_code == 404
     assert plane.ask("HEAD", "/api/1/dtabs/graduation").status_code == 404
-    assert plane.get("/").status_code == 404
+
+
+@pytest.mark.parametrize("target", ["/", "/dtabs", "/api/2/dtabs", "/api/1/", "/api/1/nothing", "/api/1/dtabs/a%0Ab"])
+def test_who_asks_for_another_path_is_told_which_there_are(plane: Plane, target: str) -> None:
+    answer = plane.get(target)
+    assert answer.status_code == 404
+    assert answer.text.startswith("there is no such path: below /api/1 are dtabs, bind,")
 
 
 def test_a_dtab(plane: Plane) -> None:
@@ -141,6 +147,7 @@ def test_create_and_replace_in_every_type(plane: Plane, content_type: str) -> No
     assert (answer.status_code, dtab_of(plane, "yeezus")) == (412, Dtab.read(DTABS["yeezus"]))
     answer = plane.ask("PUT", "/api/1/dtabs/yeezus", data=body, headers={**headers, "If-Match": V1})
     assert (answer.status_code, answer.content) == (204, b"")
+    assert "Content-Type" not in answer.headers
     assert dtab_of(plane, "yeezus") == KANYE
     assert plane.ask("PUT", "/api/1/dtabs/new", data=body, headers=headers).status_code == 204
     assert dtab_of(plane, "new") == KANYE

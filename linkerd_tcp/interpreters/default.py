@@ -133,5 +133,3 @@ class DefaultInterpreter:
 
 def _is_tree(binding: Binding) -> bool:
     return not isinstance(binding, Pending | Failed)
-
-

@@ -33,7 +33,6 @@ def conflicts_of(value: Any) -> list[Problem]:
         client = router.get("client")
         if isinstance(client, dict):
             found += _client_conflicts((*loc, "client"), client)
-        found += _client_tls_conflicts((*loc, "interpreter"), router.get("interpreter"))
     return found
 
 

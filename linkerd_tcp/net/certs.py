@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
 
 from linkerd_tcp.net.pem import CERT_LABELS, HINTS, KEY_LABELS, Block, KeyFileError, read_blocks, what_is_found
 
@@ -45,7 +47,10 @@ def read_certs(paths: Sequence[str], warnings: list[str]) -> list[Cert]:
 
 def _read_cert(block: Block) -> Cert:
     try:
-        cert = x509.load_pem_x509_certificate(block.pem)
+        with catch_warnings():
+            # Of serial numbers that are not positive, which old authorities have, in every system's bundle.
+            simplefilter("ignore", CryptographyDeprecationWarning)
+            cert = x509.load_pem_x509_certificate(block.pem)
         subject = _printable(cert.subject.rfc4514_string())
     except ValueError:
         raise KeyFileError(f"{block.where}: the {block.label} cannot be read: it is damaged") from None

@@ -12,7 +12,7 @@ from typing import Final
 import gevent
 
 from linkerd_tcp.namerd.dial import FindHost
-from linkerd_tcp.namerd.failures import RequestFailed
+from linkerd_tcp.namerd.failures import RequestFailed, misread
 from linkerd_tcp.namerd.figures import NamerdFigures
 from linkerd_tcp.namerd.follower import Link, read_all
 from linkerd_tcp.namerd.names import FollowedAddr, FollowedPath, PolledPath, WatchedPath
@@ -160,7 +160,7 @@ class NamerdClient:
         except RequestFailed as failure:
             tree = self._no_delegation(path, failure.cause, str(failure))
         except WireError as error:
-            tree = self._no_delegation(path, "protocol", f"{http.shown}: {error}")
+            tree = self._no_delegation(path, "protocol", misread(http.shown, error))
         watch.set(tree)
 
     def _no_delegation(self, path: Path, cause: str, words: str) -> DelegateTree:

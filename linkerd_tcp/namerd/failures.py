@@ -7,6 +7,7 @@ from http.client import HTTPException
 from typing import Final
 
 from linkerd_tcp.wire.json_documents import shown
+from linkerd_tcp.wire.parsing import WireError
 
 _REFUSALS: Final = {errno.ECONNREFUSED: "refused", errno.ECONNRESET: "reset", errno.ETIMEDOUT: "timeout"}
 
@@ -43,9 +44,21 @@ def failed(where: str, error: BaseException, otherwise: str = "reset") -> Reques
     return RequestFailed("protocol", f"{where}: no HTTP: {shown(str(found).encode())}", of_namerd=True)
 
 
+def misread(where: str, error: WireError) -> str:
+    """What an answer of `where` is that cannot be used.
+
+    A line that is no JSON is how namerd says what went wrong: then it is its words that matter, not where they stood.
+    """
+    if error.expected == "JSON":
+        return f"{where} sent words instead of JSON: {error.found}"
+    return f"{where}: {error}"
+
+
 def _reason(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate is not good: {error.verify_message}"
+        return f"the certificate is not good: {error.verify_message.rstrip('.')}"
+    if error.reason == "WRONG_VERSION_NUMBER":
+        return "it does not speak TLS (wrong version number)"
     return (error.reason or str(error)).replace("_", " ").lower()
 
 

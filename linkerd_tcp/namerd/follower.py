@@ -17,7 +17,7 @@ from typing import Any, Final
 import gevent
 
 from linkerd_tcp.namerd.dial import HEAD_SECS, FindHost
-from linkerd_tcp.namerd.failures import RequestFailed
+from linkerd_tcp.namerd.failures import RequestFailed, misread
 from linkerd_tcp.namerd.figures import NamerdFigures
 from linkerd_tcp.namerd.gate import Gate
 from linkerd_tcp.namerd.http import Answer, Http
@@ -144,7 +144,7 @@ class Follower:
                 self._link.failed(failure)
             return self._failed(began, failure.cause, str(failure), say=not failure.of_namerd)
         except WireError as error:
-            return self._failed(began, "protocol", f"{self._link.http.shown}: {error}")
+            return self._failed(began, "protocol", misread(self._link.http.shown, error))
         if end is _End.POLLED:
             self._backoff.reset()
             return self._link.options.poll_secs * random.uniform(1 - _JITTER, 1 + _JITTER)
@@ -281,7 +281,7 @@ class Follower:
         if not say or words == self._said or (unsaid := self._link.throttle.ask((cause,))) is None:
             return
         self._said = words
-        kept = "trying on" if self.last_good_at is None else "what is known is kept"
+        kept = "nothing is known of it yet" if self.last_good_at is None else "what is known is kept"
         _log.warning("%s: %s: %s%s", self.name, words, kept, f" ({unsaid} more like this)" if unsaid else "")
 
 

@@ -266,7 +266,7 @@ class HostResolver:
         self.figures.error(cause)
         if host.error is None and self._is_watched(host):
             _log.warning(
-                "%s: %s", error, "its last addresses are kept" if isinstance(host.value, Bound) else "trying on"
+                "%s: %s", error, "its last addresses are kept" if isinstance(host.value, Bound) else "nothing is known of it yet"
             )
         host.error, host.error_at = error, time()
         if isinstance(host.value, Pending | Failed):

@@ -224,6 +224,15 @@ def test_whatever_goes_wrong_what_is_known_is_kept_and_what_changed_meanwhile_is
     eventually(lambda: not row(client, name).is_stale)
 
 
+def test_the_line_by_which_namerd_ends_a_watch_is_told_as_its_words(namerd: Namerd, client: NamerdClient) -> None:
+    namerd.fault("error_line", "bind")
+    watch = client.bind(WEB)
+    eventually(lambda: row(client, "/svc/web").is_stale)
+    words = row(client, "/svc/web").error or ""
+    assert words.startswith(f"{namerd.base_url} sent words instead of JSON: '")
+    watch.close()
+
+
 def test_an_endless_document_is_given_up_on(
     namerd: Namerd, client: NamerdClient, web: Watch[Binding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -544,7 +553,7 @@ def test_a_delegation_is_namerd_s_own(namerd: Namerd, client: NamerdClient) -> N
     ("fault", "words"),
     [
         ("status", "answered 500: 'java.lang.Exception: no'"),
-        ("garbage", "expected JSON"),
+        ("garbage", "sent words instead of JSON: '"),
         ("cut", "the connection was closed within an answer"),
         ("empty", "document: expected a delegation, an object with a type, found nothing"),
         ("close", "the connection was closed without an answer"),

@@ -265,9 +265,8 @@ class HostResolver:
     def _fail(self, host: _Host, cause: str, error: str) -> None:
         self.figures.error(cause)
         if host.error is None and self._is_watched(host):
-            _log.warning(
-                "%s: %s", error, "its last addresses are kept" if isinstance(host.value, Bound) else "nothing is known of it yet"
-            )
+            kept = "its last addresses are kept" if isinstance(host.value, Bound) else "nothing is known of it yet"
+            _log.warning("%s: %s", error, kept)
         host.error, host.error_at = error, time()
         if isinstance(host.value, Pending | Failed):
             self._tell(host, Failed(error))

@@ -238,6 +238,9 @@ class _Attempt:
                 if error.errno == errno.ETIMEDOUT:
                     raise  # the system's own, about the network
                 raise self.silence() from None
+            except OSError as error:
+                words = f"{error.strerror or error} over TCP (its answer is too long for UDP)"
+                raise AskError("network", words) from None
             reply = self._read(number, data)
             if reply is None or reply.truncated:
                 raise AskError("malformed", f"sent nothing usable over TCP ({self._wrong_words or 'truncated'})")

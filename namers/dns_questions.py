@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import gevent
@@ -124,7 +125,7 @@ class HostQuestion(Question):
         problem: AskError | None = None
         for family, reply in zip(_FAMILIES, replies, strict=True):
             if isinstance(reply, Reply):
-                found[family] = tuple(sorted(set(reply.data)))
+                found[family] = tuple(sorted(ip for ip in set(reply.data) if _leads_somewhere(ip)))
             else:
                 found[family] = known.get(family, ())
                 problem = problem or reply
@@ -141,6 +142,12 @@ class HostQuestion(Question):
         addresses = tuple(Address(ip, 0) for family in _FAMILIES for ip in found[family])[:MAX_ADDRESSES]
         ttl_secs = min((reply.ttl_secs for reply in answers if reply.data), default=0)
         return Outcome(Bound(addresses), ttl_secs, problem)
+
+
+def _leads_somewhere(ip: str) -> bool:
+    """0.0.0.0 and :: are how blocking name servers say "no": connected to, they are this machine."""
+    address = ip_address(ip)
+    return not (address.is_unspecified or address.is_multicast)
 
 
 def _both(settings: Settings, candidate: Name, secs: float) -> Sequence[Reply | AskError]:

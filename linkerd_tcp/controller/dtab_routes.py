@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +16,8 @@ from linkerd_tcp.controller.storage import Broken, Exists, Store, StoreError, Ve
 from linkerd_tcp.naming.dtab import Dtab
 from linkerd_tcp.web.inputs import refuse
 from linkerd_tcp.web.streams import stream
+
+_log: Final = logging.getLogger(__name__)
 
 ANY: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 
@@ -58,7 +61,9 @@ def _get(control: Control, ns: str) -> Response:
 
 
 def _post(control: Control, ns: str) -> Response:
-    control.store.create(ns, _body())
+    dtab = _body()
+    control.store.create(ns, dtab)
+    _say(ns, "created", dtab)
     return done()
 
 
@@ -69,8 +74,9 @@ def _put(control: Control, ns: str) -> Response:
             control.store.create(ns, dtab)
         except Exists as error:
             return words(str(error), 412)
-        return done()
-    control.store.put(ns, dtab, _version(control.store, ns))
+    else:
+        control.store.put(ns, dtab, _version(control.store, ns))
+    _say(ns, "put", dtab)
     return done()
 
 
@@ -78,7 +84,14 @@ def _delete(control: Control, ns: str) -> Response:
     if "If-Match" in request.headers:
         refuse("If-Match is not looked at by DELETE: PUT an empty dtab with If-Match first, or leave it out")
     control.store.delete(ns)
+    _say(ns, "deleted", None)
     return done()
+
+
+def _say(ns: str, what: str, dtab: Dtab | None) -> None:
+    """Who moved everybody's traffic, and when."""
+    entries = "" if dtab is None else f", {len(dtab)} {'entry' if len(dtab) == 1 else 'entries'}"
+    _log.info("dtab %s %s by %s%s", ns, what, request.remote_addr, entries)
 
 
 _BY_METHOD: Final[dict[str, Callable[[Control, str], Response]]] = {

@@ -300,3 +300,16 @@ def test_reading_a_long_dtab_gives_way_to_others(plane: Plane) -> None:
     eventually(lambda: turns > before)
     counting.kill()
     assert turns > 20
+
+
+def test_who_writes_a_dtab_is_in_the_log(plane: Plane, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "linkerd_tcp.controller")
+    assert plane.put("told", "/svc => /#/fake").status_code == 204
+    assert plane.put("told", "/svc => /#/fake ; /a => /b").status_code == 204
+    assert plane.put("told", "/svc => ").status_code == 400
+    assert plane.ask("DELETE", "/api/1/dtabs/told").status_code == 204
+    assert [record.message for record in caplog.records if record.name.endswith("dtab_routes")] == [
+        "dtab told put by 127.0.0.1, 1 entry",
+        "dtab told put by 127.0.0.1, 2 entries",
+        "dtab told deleted by 127.0.0.1",
+    ]

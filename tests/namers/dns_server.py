@@ -56,6 +56,10 @@ class DnsServer:
         self._udp.stop(timeout=0)
         self._tcp.stop(timeout=0)
 
+    def stop_tcp(self) -> None:
+        """Nobody listens there any more."""
+        self._tcp.stop(timeout=0)
+
     @property
     def address(self) -> str:
         """As the configuration says it."""

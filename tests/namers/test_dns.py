@@ -106,6 +106,18 @@ def test_a_host_that_goes_and_comes_is_a_name_that_goes_and_comes(namer: HostNam
     watch.close()
 
 
+def test_addresses_that_lead_nowhere_are_none(namer: HostNamer, server: DnsServer) -> None:
+    server.set("web.example", "A", "0.0.0.0", "224.0.0.1", "10.0.0.3", ttl=0)
+    server.set("web.example", "AAAA", "::", ttl=0)
+    watch = namer.lookup(WEB)
+    eventually(lambda: isinstance(watch.value, Leaf))
+    [name] = leaves(watch.value)
+    assert name.addr.value == Bound((Address("10.0.0.3", 80),))
+    server.set("web.example", "A", "0.0.0.0", ttl=0)
+    eventually(lambda: watch.value == NEG)
+    watch.close()
+
+
 def test_a_host_never_known_has_failed_and_one_known_keeps_its_addresses(namer: HostNamer, server: DnsServer) -> None:
     watch = namer.lookup(WEB)
     eventually(lambda: isinstance(watch.value, Leaf))

@@ -227,3 +227,10 @@ def test_reading_a_thousand_records_never_holds_the_loop_for_long() -> None:
 def test_without_any_server_it_says_so() -> None:
     with pytest.raises(AskError, match="no server"):
         ask([], WEB, A, SHORT_SECS)
+
+
+def test_a_server_that_has_no_tcp_for_what_does_not_fit_is_said_to_have_none() -> None:
+    with DnsServer() as server:
+        server.fault = "truncate"
+        server.stop_tcp()
+        assert "Connection refused over TCP (its answer is too long for UDP)" in str(refusal(server))

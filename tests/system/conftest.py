@@ -1,6 +1,9 @@
 """Servers that are slow to make are made once."""
 
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,12 +20,15 @@ def _nothing_left(no_leaks: None) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+def cluster() -> Iterator[Cluster]:
     """A stopped PostgreSQL with pgbench's tables in it."""
     for name in ("initdb", "postgres"):
         postgres_program(name)
     pgbench = program("pgbench")
-    made = Cluster(tmp_path_factory.mktemp("postgres") / "cluster")
-    with made.run() as (port, _):
-        subprocess.run([pgbench, "-i", "-q", *postgres_at(port)], check=True, capture_output=True, timeout=60)
-    return made
+    # Not in pytest's own folder, which is closed to the server's user, and anew with each run of pytest.
+    with tempfile.TemporaryDirectory(prefix="linkerd-tcp-test-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        made = Cluster(Path(folder) / "cluster")
+        with made.run() as (port, _):
+            subprocess.run([pgbench, "-i", "-q", *postgres_at(port)], check=True, capture_output=True, timeout=60)
+        yield made

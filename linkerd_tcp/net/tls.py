@@ -98,6 +98,9 @@ class TlsEnd:
     __slots__ = (
         "_announced",
         "_broken",
+        "_decrypt",
+        "_decrypted",
+        "_encrypt",
         "_incoming",
         "_object",
         "_outgoing",
@@ -118,6 +121,9 @@ class TlsEnd:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name)
+        # What is called for each piece of the stream, without SSLObject's own frames around it.
+        within: Any = self._object._sslobj  # type: ignore[attr-defined]
+        self._encrypt, self._decrypt, self._decrypted = within.write, within.read, within.pending
         self._unsent = memoryview(b"")
         self._announced = False
         self._broken: OSError | None = None
@@ -172,7 +178,7 @@ class TlsEnd:
     @property
     def more(self) -> bool:
         """Whether something of what was filled in may still wait to be decrypted."""
-        return bool(self._incoming.pending or self._incoming.eof or self._object.pending())
+        return bool(self._incoming.pending or self._decrypted())
 
     def recv_into(self, memory: bytearray | memoryview) -> int:
         """Decrypted bytes of what was filled in; 0 at the end, whether or not the peer announced it.
@@ -180,7 +186,8 @@ class TlsEnd:
         BlockingIOError when all is decrypted; ssl.SSLError (an OSError) when it is no TLS.
         """
         try:
-            return self._object.read(len(memory), memory)  # type: ignore[return-value]
+            size: int = self._decrypt(len(memory), memory)
+            return size
         except ssl.SSLWantReadError:
             self._answer()
             raise BlockingIOError from None
@@ -192,7 +199,7 @@ class TlsEnd:
         if self._unsent:
             self._flush()
         if data:
-            self._object.write(data)
+            self._encrypt(data)
             out = self._outgoing.read()
             try:
                 sent = self.sock.send(out)

@@ -73,6 +73,7 @@ class Route:
         "path",
         "single",
         "tree",
+        "unknown",
         "used_at",
         "waiters",
     )
@@ -81,6 +82,8 @@ class Route:
         self._router = router
         self.path = path
         self.tree: Binding = PENDING
+        self.unknown: Pending | Failed | None = None
+        """What the newest answer is, where it says nothing and `tree` is an older one."""
         self.single: Balancer | None = None
         """The balancer, where there is no choice."""
         self.balancers: dict[BoundName, Balancer] = {}
@@ -108,8 +111,10 @@ class Route:
         if isinstance(binding, Pending | Failed) and not isinstance(self.tree, Pending | Failed):
             if isinstance(binding, Failed):
                 _log.warning("%s keeps its last good binding: %s", self.path, binding.cause)
+            self.unknown = binding
+            self._wake()
             return
-        self.tree = binding
+        self.tree, self.unknown = binding, None
         names = [] if isinstance(binding, Pending | Failed) else list(nametree.leaves(binding))
         before = self.balancers
         self.balancers = {name: self._router.acquire(self, name) for name in names}
@@ -118,7 +123,10 @@ class Route:
         for balancer in {*before.values()} - kept:
             self._router.let_go(self, balancer)
         self._router.settled(self)
-        # Everyone who waits looks at the tree anew; a fresh event, so that the next wait waits.
+        self._wake()
+
+    def _wake(self) -> None:
+        """Everyone who waits looks at the tree anew; a fresh event, so that the next wait waits."""
         changed, self.changed = self.changed, Event()
         changed.set()
 
@@ -187,13 +195,17 @@ class Router:
         binding_until = min(until, record.identified_at + self.config.binding_timeout_ms / 1000)
         try:
             while True:
-                balancer = route.single or self._choose(route, binding_until)
-                record.bound = balancer.bound
                 try:
+                    balancer = route.single or self._choose(route, binding_until)
+                    record.bound = balancer.bound
                     sock, endpoint = balancer.connect(record, until, binding_until)
                     break
                 except Deserted:
                     route = self._find_or_bind(path)
+                except ConnectionFailed as failure:
+                    if failure.cause is not Cause.NOT_FOUND or route.unknown is None:
+                        raise
+                    route = self._outwait(route, binding_until)
         except ConnectionFailed as failure:
             if record.bound is None:
                 count(self.figures.errors, failure.cause)
@@ -302,6 +314,16 @@ class Router:
         if isinstance(chosen, nametree.Leaf):
             return route.balancers[chosen.value]
         raise _unbound_error(route.path, chosen)
+
+    def _outwait(self, route: Route, until: float) -> Route:
+        """What `route` last led to is gone, and where it leads now is not known: wait for that, and not fail before."""
+        while isinstance(route.unknown, Pending):
+            self._wait(route, until)
+            if route.closed:
+                return self._find_or_bind(route.path)
+        if isinstance(route.unknown, Failed):
+            raise ConnectionFailed(Cause.BINDING, f"{route.path} cannot be bound: {route.unknown.cause}")
+        return route
 
     def _wait(self, route: Route, until: float) -> None:
         most = self.config.client.settings_for(route.path, route.path).max_waiters

@@ -13,7 +13,7 @@ import pytest
 from linkerd_tcp.errors import Cause, ConnectionFailed
 from linkerd_tcp.interpreters.default import DefaultInterpreter
 from linkerd_tcp.naming import nametree
-from linkerd_tcp.naming.addr import PENDING, Addr, Address, Bound, Failed
+from linkerd_tcp.naming.addr import NEG, PENDING, Addr, Address, Bound, Failed
 from linkerd_tcp.naming.dtab import Dtab
 from linkerd_tcp.naming.name import BoundName
 from linkerd_tcp.naming.namer import NamerContext
@@ -295,6 +295,42 @@ def test_a_flood_of_strangers_names_takes_no_slot_of_bound_ones(
     before = router.figures.created
     connect(router).close()
     assert router.figures.created == before
+
+
+@pytest.mark.parametrize("known", ["a name that goes", "no such name"])
+def test_what_is_gone_while_nothing_else_is_known_yet_is_waited_for(
+    router: Router, hand: ByHand, endpoint: Endpoint, known: str
+) -> None:
+    """As with `/svc => /#/files | /#/elsewhere`: the file goes, and elsewhere has not answered yet."""
+    addr: Var[Addr] = Var(addresses(endpoint.port))
+    if known == "no such name":
+        assert cause_of(router) is Cause.NOT_FOUND
+    else:
+        hand.set(WEB, leaf(addr))
+        connect(router).close()
+    addr.set(NEG)
+    hand.set(WEB, PENDING)
+    assert cause_of(router, secs=0.05) is Cause.PENDING
+    waiting = gevent.spawn(connect, router)
+    eventually(lambda: any(each.waiters for each in router.routes()))
+    hand.set(WEB, leaf(Var(addresses(endpoint.port)), Path.read("/#/elsewhere")))
+    waiting.get(timeout=5).close()
+
+
+def test_what_is_gone_while_the_rest_fails_ends_with_that_failure(
+    router: Router, hand: ByHand, endpoint: Endpoint
+) -> None:
+    addr: Var[Addr] = Var(addresses(endpoint.port))
+    hand.set(WEB, leaf(addr))
+    connect(router).close()
+    addr.set(NEG)
+    hand.set(WEB, PENDING)
+    waiting = gevent.spawn(cause_of, router)
+    eventually(lambda: any(each.waiters for each in router.routes()))
+    hand.set(WEB, Failed("elsewhere is away"))
+    assert waiting.get(timeout=5) is Cause.BINDING
+    hand.set(WEB, nametree.NEG)
+    assert cause_of(router) is Cause.NOT_FOUND
 
 
 def test_any_number_of_strangers_names_leaves_nothing_behind() -> None:

@@ -5,6 +5,8 @@ closes a connection from outside read only this.
 """
 
 from collections import deque
+from collections.abc import Iterator
+from itertools import count
 from time import monotonic, time
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -66,10 +68,12 @@ class Record:
         "steps",
         "task",
         "tx_bytes",
+        "worker",
     )
 
-    def __init__(self, number: int, router: str, server: str, source: tuple[str, int]) -> None:
+    def __init__(self, number: int, router: str, server: str, source: tuple[str, int], worker: int = 0) -> None:
         self.number = number
+        self.worker = worker
         self.router = router
         self.server = server
         self.source = source
@@ -98,7 +102,7 @@ class Record:
 
     @property
     def id(self) -> str:
-        return f"0-{self.number:x}"
+        return f"{self.worker}-{self.number:x}"
 
     @property
     def is_open(self) -> bool:
@@ -178,18 +182,23 @@ def _proxy_json(record: Record) -> dict[str, Any] | None:
 
 
 class Book:
-    """Every open connection by number, and the newest closed ones, oldest first."""
+    """Every open connection by number, and the newest closed ones, oldest first.
 
-    def __init__(self, closed_kept: int = CLOSED_KEPT) -> None:
+    `numbers` rise; with several workers they are of the clock (`clock_numbers`), and so in one order over all of them.
+    """
+
+    def __init__(
+        self, closed_kept: int = CLOSED_KEPT, *, worker: int = 0, numbers: Iterator[int] | None = None
+    ) -> None:
         self.open: dict[int, Record] = {}
         self.closed: deque[Record] = deque(maxlen=closed_kept)
-        self._next = 1
+        self._worker = worker
+        self._numbers = count(1) if numbers is None else numbers
 
     def begin(self, router: str, server: str, source: tuple[str, int]) -> Record:
         """A new record, in the book until `end`."""
-        number = self._next
-        self._next = number + 1
-        record = Record(number, router, server, source)
+        number = next(self._numbers)
+        record = Record(number, router, server, source, self._worker)
         self.open[number] = record
         return record
 
@@ -200,3 +209,11 @@ class Book:
         record.duration = monotonic() - record.clock
         del self.open[record.number]
         self.closed.append(record)
+
+
+def clock_numbers() -> Iterator[int]:
+    """Microseconds since the epoch, each number higher than the one before: a worker's replacement repeats none."""
+    last = 0
+    while True:
+        last = max(last + 1, int(time() * 1e6))
+        yield last

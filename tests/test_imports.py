@@ -44,6 +44,7 @@ ORDER = [
     "metrics",
     "admin",
     "app",
+    "workers",
     "cli",
     "__main__",
     "testing",

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import gevent
 from prometheus_client import generate_latest
@@ -159,28 +159,37 @@ Reading: TypeAlias = tuple[Sequence[str], float | Histogram]
 
 
 @dataclass(frozen=True, slots=True)
-class _Family:
-    """Name, help and labels of a family, and how its values are read."""
+class Family:
+    """Name, help and labels of a family, how its values are read, and what those of several processes make together."""
 
     kind: type[CounterMetricFamily] | type[GaugeMetricFamily] | type[HistogramMetricFamily]
     name: str
     help: str
     labels: tuple[str, ...]
     read: Callable[[_Now], Iterable[Reading]]
+    together: Literal["sum", "min", "max"] = "sum"
 
-    def parts(self, now: _Now) -> Iterator[Metric]:
-        """At least one, each of about PART_LINES lines."""
-        readings = iter(self.read(now))
+    @property
+    def is_gauge(self) -> bool:
+        return self.kind is GaugeMetricFamily
+
+    def slices(self, readings: Iterable[Reading]) -> Iterator[list[Reading]]:
+        """At least one, each for about PART_LINES lines."""
+        rest = iter(readings)
         size = PART_LINES // (len(_BOUNDS) + 2) if self.kind is HistogramMetricFamily else PART_LINES
-        part = list(islice(readings, size))
+        part = list(islice(rest, size))
         while True:
-            metric = self.kind(self.name, self.help, labels=self.labels)
-            for labels, value in part:
-                _add(metric, labels, value)
-            yield metric
-            part = list(islice(readings, size))
+            yield part
+            part = list(islice(rest, size))
             if not part:
                 return
+
+    def metric(self, readings: Iterable[Reading]) -> Metric:
+        """To be written as it is."""
+        metric = self.kind(self.name, self.help, labels=self.labels)
+        for labels, value in readings:
+            _add(metric, labels, value)
+        return metric
 
 
 def _add(metric: Any, labels: Sequence[str], value: float | Histogram) -> None:
@@ -247,67 +256,69 @@ _BUILD: Final = (__version__, platform.python_version(), gevent.__version__)
 
 # fmt: off
 FAMILIES: Final = (
-    _Family(_COUNTER, "l5d_srv_accepts_total", "Connections accepted.", _SRV, _servers(lambda s: s.figures.accepts)),
-    _Family(_COUNTER, "l5d_srv_closes_total", "Connections that have ended.", _SRV,
-            _servers(lambda s: s.figures.closes)),
-    _Family(_GAUGE, "l5d_srv_active", "Connections open now.", _SRV, _servers(lambda s: s.figures.active)),
-    _Family(_GAUGE, "l5d_srv_waiters", "Connections accepted and not yet connected to an endpoint.", _SRV,
-            _servers(lambda s: s.figures.waiting)),
-    _Family(_HISTOGRAM, "l5d_srv_connect_latency_seconds", "Time from accept to connected.", _SRV,
-            _servers(lambda s: s.figures.connect_latency)),
-    _Family(_COUNTER, "l5d_srv_stream_rx_bytes_total", "Bytes from the accepted side.", _SRV,
-            _servers(lambda s: s.rx_bytes)),
-    _Family(_COUNTER, "l5d_srv_stream_tx_bytes_total", "Bytes to the accepted side.", _SRV,
-            _servers(lambda s: s.tx_bytes)),
-    _Family(_HISTOGRAM, "l5d_srv_stream_duration_seconds", "Time from connected to closed.", _SRV,
-            _servers(lambda s: s.figures.stream_duration)),
-    _Family(_COUNTER, "l5d_srv_failures_total", "Connections that ended for another cause than a FIN.",
-            (*_SRV, "cause"), _server_causes(lambda f: f.failures)),
-    _Family(_COUNTER, "l5d_srv_connect_failures_total", "Connections that ended before they were connected.",
-            (*_SRV, "cause"), _server_causes(lambda f: f.connect_failures)),
-    _Family(_HISTOGRAM, "l5d_srv_tls_handshake_seconds", "Time of a finished TLS handshake with a client.", _SRV,
-            _servers(lambda each: each.figures.tls_handshake)),
-    _Family(_COUNTER, "l5d_srv_tls_failures_total", "TLS handshakes with clients that failed.", (*_SRV, "cause"),
-            lambda now: (((*each.labels, cause), times) for each in now.servers
-                         for cause, times in list(each.figures.tls_failures.items()))),
-    _Family(_GAUGE, "l5d_tls_certificate_not_after_timestamp_seconds", "When a certificate that is shown expires.",
-            ("identity",), lambda now: (((name,), at) for name, at in now.expiries.items())),
-    _Family(_COUNTER, "l5d_route_found_total", "Paths found in the cache.", _RT, _routers(lambda f: f.found)),
-    _Family(_COUNTER, "l5d_route_created_total", "Paths bound anew.", _RT, _routers(lambda f: f.created)),
-    _Family(_COUNTER, "l5d_route_errors_total", "Connections whose path led to no bound name.", (*_RT, "cause"),
-            _route_errors),
-    _Family(_GAUGE, "l5d_balancer_waiters", "Connections waiting for an endpoint.", _DST, _sums(lambda f: f.waiters)),
-    _Family(_COUNTER, "l5d_balancer_attempts_total", "Connects begun.", _DST, _sums(lambda f: f.attempts)),
-    _Family(_COUNTER, "l5d_balancer_connects_total", "Connects that succeeded.", _DST, _sums(lambda f: f.connects)),
-    _Family(_HISTOGRAM, "l5d_balancer_connect_latency_seconds", "Time of a successful connect.", _DST,
-            lambda now: ((each.labels, each.latency()) for each in now.destinations)),
-    _Family(_COUNTER, "l5d_balancer_unavailable_total", "Connections that found no endpoint to try.", _DST,
-            _sums(lambda f: f.unavailable)),
-    _Family(_COUNTER, "l5d_balancer_ejections_total", "Endpoints taken out for failing.", _DST,
-            _sums(lambda f: f.ejections)),
-    _Family(_COUNTER, "l5d_balancer_revivals_total", "Endpoints taken back.", _DST, _sums(lambda f: f.revivals)),
-    _Family(_GAUGE, "l5d_balancer_endpoints", "Endpoints by state.", (*_DST, "state"),
-            _states("available", "failed", "retired")),
-    _Family(_GAUGE, "l5d_balancer_connections", "Connections to endpoints by state.", (*_DST, "state"),
-            _states("open", "pending")),
-    _Family(_COUNTER, "l5d_balancer_connect_failures_total", "Connects that failed.", (*_DST, "cause"),
-            lambda now: (((*e.labels, cause), times) for e in now.destinations for cause, times in e.causes().items())),
-    _Family(_COUNTER, "l5d_namer_updates_total", "Changes that discovery brought.", ("namer",),
-            lambda now: ((labels, figures.updates) for labels, figures in now.namers)),
-    _Family(_COUNTER, "l5d_namer_errors_total", "Discovery that failed; what was known is kept.", ("namer", "cause"),
-            _namer_errors),
-    _Family(_GAUGE, "l5d_namer_last_good_timestamp_seconds", "When discovery last succeeded.", ("namer",), _last_good),
-    _Family(_GAUGE, "l5d_namer_stale_watches", "Names whose last attempt failed; what was known is kept.", ("namer",),
-            lambda now: now.stale),
-    _Family(_HISTOGRAM, "l5d_namerd_request_seconds",
-            "Time to the first document of a watch, to the whole answer of any other request.", ("namer",),
-            lambda now: ((labels, figures.requests) for labels, figures in now.namers
-                         if isinstance(figures, NamerdFigures))),
-    _Family(_GAUGE, "l5d_config_last_reload_success", "1 unless the last reload was refused.", (),
-            lambda now: (((), float(now.reload_ok)),)),
-    _Family(_COUNTER, "l5d_log_dropped_lines_total", "Lines of logs that could not be written.", ("log", "reason"),
-            lambda now: now.dropped_lines.items()),
-    _Family(_GAUGE, "l5d_build_info", "What runs here.", ("version", "python", "gevent"), lambda now: ((_BUILD, 1.0),)),
+    Family(_COUNTER, "l5d_srv_accepts_total", "Connections accepted.", _SRV, _servers(lambda s: s.figures.accepts)),
+    Family(_COUNTER, "l5d_srv_closes_total", "Connections that have ended.", _SRV,
+           _servers(lambda s: s.figures.closes)),
+    Family(_GAUGE, "l5d_srv_active", "Connections open now.", _SRV, _servers(lambda s: s.figures.active)),
+    Family(_GAUGE, "l5d_srv_waiters", "Connections accepted and not yet connected to an endpoint.", _SRV,
+           _servers(lambda s: s.figures.waiting)),
+    Family(_HISTOGRAM, "l5d_srv_connect_latency_seconds", "Time from accept to connected.", _SRV,
+           _servers(lambda s: s.figures.connect_latency)),
+    Family(_COUNTER, "l5d_srv_stream_rx_bytes_total", "Bytes from the accepted side.", _SRV,
+           _servers(lambda s: s.rx_bytes)),
+    Family(_COUNTER, "l5d_srv_stream_tx_bytes_total", "Bytes to the accepted side.", _SRV,
+           _servers(lambda s: s.tx_bytes)),
+    Family(_HISTOGRAM, "l5d_srv_stream_duration_seconds", "Time from connected to closed.", _SRV,
+           _servers(lambda s: s.figures.stream_duration)),
+    Family(_COUNTER, "l5d_srv_failures_total", "Connections that ended for another cause than a FIN.",
+           (*_SRV, "cause"), _server_causes(lambda f: f.failures)),
+    Family(_COUNTER, "l5d_srv_connect_failures_total", "Connections that ended before they were connected.",
+           (*_SRV, "cause"), _server_causes(lambda f: f.connect_failures)),
+    Family(_HISTOGRAM, "l5d_srv_tls_handshake_seconds", "Time of a finished TLS handshake with a client.", _SRV,
+           _servers(lambda each: each.figures.tls_handshake)),
+    Family(_COUNTER, "l5d_srv_tls_failures_total", "TLS handshakes with clients that failed.", (*_SRV, "cause"),
+           lambda now: (((*each.labels, cause), times) for each in now.servers
+                        for cause, times in list(each.figures.tls_failures.items()))),
+    Family(_GAUGE, "l5d_tls_certificate_not_after_timestamp_seconds", "When a certificate that is shown expires.",
+           ("identity",), lambda now: (((name,), at) for name, at in now.expiries.items()), "min"),
+    Family(_COUNTER, "l5d_route_found_total", "Paths found in the cache.", _RT, _routers(lambda f: f.found)),
+    Family(_COUNTER, "l5d_route_created_total", "Paths bound anew.", _RT, _routers(lambda f: f.created)),
+    Family(_COUNTER, "l5d_route_errors_total", "Connections whose path led to no bound name.", (*_RT, "cause"),
+           _route_errors),
+    Family(_GAUGE, "l5d_balancer_waiters", "Connections waiting for an endpoint.", _DST, _sums(lambda f: f.waiters)),
+    Family(_COUNTER, "l5d_balancer_attempts_total", "Connects begun.", _DST, _sums(lambda f: f.attempts)),
+    Family(_COUNTER, "l5d_balancer_connects_total", "Connects that succeeded.", _DST, _sums(lambda f: f.connects)),
+    Family(_HISTOGRAM, "l5d_balancer_connect_latency_seconds", "Time of a successful connect.", _DST,
+           lambda now: ((each.labels, each.latency()) for each in now.destinations)),
+    Family(_COUNTER, "l5d_balancer_unavailable_total", "Connections that found no endpoint to try.", _DST,
+           _sums(lambda f: f.unavailable)),
+    Family(_COUNTER, "l5d_balancer_ejections_total", "Endpoints taken out for failing.", _DST,
+           _sums(lambda f: f.ejections)),
+    Family(_COUNTER, "l5d_balancer_revivals_total", "Endpoints taken back.", _DST, _sums(lambda f: f.revivals)),
+    Family(_GAUGE, "l5d_balancer_endpoints", "Endpoints by state.", (*_DST, "state"),
+           _states("available", "failed", "retired")),
+    Family(_GAUGE, "l5d_balancer_connections", "Connections to endpoints by state.", (*_DST, "state"),
+           _states("open", "pending")),
+    Family(_COUNTER, "l5d_balancer_connect_failures_total", "Connects that failed.", (*_DST, "cause"),
+           lambda now: (((*e.labels, cause), times) for e in now.destinations for cause, times in e.causes().items())),
+    Family(_COUNTER, "l5d_namer_updates_total", "Changes that discovery brought.", ("namer",),
+           lambda now: ((labels, figures.updates) for labels, figures in now.namers)),
+    Family(_COUNTER, "l5d_namer_errors_total", "Discovery that failed; what was known is kept.", ("namer", "cause"),
+           _namer_errors),
+    Family(_GAUGE, "l5d_namer_last_good_timestamp_seconds", "When discovery last succeeded.", ("namer",), _last_good,
+           "min"),
+    Family(_GAUGE, "l5d_namer_stale_watches", "Names whose last attempt failed; what was known is kept.", ("namer",),
+           lambda now: now.stale),
+    Family(_HISTOGRAM, "l5d_namerd_request_seconds",
+           "Time to the first document of a watch, to the whole answer of any other request.", ("namer",),
+           lambda now: ((labels, figures.requests) for labels, figures in now.namers
+                        if isinstance(figures, NamerdFigures))),
+    Family(_GAUGE, "l5d_config_last_reload_success", "1 unless the last reload was refused.", (),
+           lambda now: (((), float(now.reload_ok)),), "min"),
+    Family(_COUNTER, "l5d_log_dropped_lines_total", "Lines of logs that could not be written.", ("log", "reason"),
+           lambda now: now.dropped_lines.items()),
+    Family(_GAUGE, "l5d_build_info", "What runs here.", ("version", "python", "gevent"), lambda now: ((_BUILD, 1.0),),
+           "max"),
 )
 # fmt: on
 
@@ -323,9 +334,16 @@ class AppCollector(Collector):
         self._source = source
 
     def collect(self) -> Iterator[Metric]:
-        now = _Now(self._source)
-        for family in FAMILIES:
-            yield from family.parts(now)
+        for family, part in readings(self._source):
+            yield family.metric(part)
+
+
+def readings(source: Source) -> Iterator[tuple[Family, list[Reading]]]:
+    """What each family has to say now, in slices, at least one for each. To be called in a greenlet."""
+    now = _Now(source)
+    for family in FAMILIES:
+        for part in family.slices(family.read(now)):
+            yield family, part
 
 
 class _Only(Collector):

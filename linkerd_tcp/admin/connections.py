@@ -1,13 +1,14 @@
 """/connections.json: open and remembered connections, filtered, in pages, the newest first.
 
 Newest is by accept, open and closed together, so the order of two connections never changes and a page begins where
-the one before ended (`after`), whatever was accepted or closed since.
+the one before ended (`after`), whatever was accepted or closed since. Numbers rise over all workers: of two with one
+number, that of the higher worker is the newer.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nlargest
-from typing import Final
+from typing import Final, TypeAlias
 
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.net.turns import Turns
@@ -18,6 +19,9 @@ DEFAULT_LIMIT: Final = 200
 MOST: Final = 2_000
 _STATES: Final = ("open", "closed")
 _KEYS: Final = ("state", "source", "path", "endpoint", "cause", "limit", "after")
+
+Place: TypeAlias = tuple[int, int]
+"""Of a connection among all: its number and its worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Query:
     endpoint: str | None = None
     cause: str | None = None
     limit: int = DEFAULT_LIMIT
-    after: int | None = None
+    after: Place | None = None
 
     @staticmethod
     def read(arguments: Mapping[str, str]) -> "Query":
@@ -54,12 +58,12 @@ class Query:
             endpoint=given.get("endpoint"),
             cause=given.get("cause"),
             limit=_limit(given.get("limit", str(DEFAULT_LIMIT))),
-            after=_number(given["after"]) if "after" in given else None,
+            after=_after(given["after"]) if "after" in given else None,
         )
 
     def matches(self, record: Record) -> bool:
         return (
-            (self.after is None or record.number < self.after)
+            (self.after is None or (record.number, record.worker) < self.after)
             and (self.state is None or record.is_open == (self.state == "open"))
             and (self.cause is None or record.cause == self.cause)
             and (self.source is None or _is_at(address_text(record.source), self.source))
@@ -74,13 +78,17 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-def _number(text: str) -> int:
-    """The number in an id, `0-1f`."""
-    worker, dash, digits = text.partition("-")
+def place(id_: str) -> Place:
+    """Where the connection of this id, `0-1f`, stands; ValueError if it is none."""
+    worker, dash, digits = id_.partition("-")
+    if not (dash and worker.isascii() and worker.isdigit()):
+        raise ValueError(f"{id_!r} is no id of a connection")
+    return int(digits, 16), int(worker)
+
+
+def _after(text: str) -> Place:
     try:
-        if not dash or not worker.isdigit():
-            raise ValueError
-        return int(digits, 16)
+        return place(text)
     except ValueError:
         raise ValueError(f"after is the id of a connection, as 0-1f, not {text!r}") from None
 
@@ -105,14 +113,39 @@ def _endpoints(record: Record) -> Iterator[str]:
 
 def pieces(book: Book, query: Query) -> Iterator[str]:
     """The answer; to be called in a greenlet."""
+    found, next_id = _page(book, query)
+    yield '{"connections": '
+    yield from array(text for _, text in _texts(found, query))
+    yield f', "next": {dumps(next_id)}}}\n'
+
+
+def lines(book: Book, query: Query) -> Iterator[str]:
+    """The same in lines, to be put together with others: `0-1f {...}` for each connection, and then `next 0-1f`, or
+    `next` alone.
+    """
+    found, next_id = _page(book, query)
+    for id_, text in _texts(found, query):
+        yield f"{id_} "
+        yield from text
+        yield "\n"
+    yield f"next {next_id or ''}\n"
+
+
+def _texts(found: list[Record], query: Query) -> Iterator[tuple[str, Iterable[str]]]:
+    """Ids, and JSON in pieces."""
+    for record in found:
+        # Looked at again when its turn comes: what was open may have closed since.
+        if query.matches(record):
+            shape = as_json(record)
+            # An explanation may be a tree of thousands of steps.
+            yield record.id, dump_pieces(shape) if shape["explanation"] else (dumps(shape),)
+
+
+def _page(book: Book, query: Query) -> tuple[list[Record], str | None]:
+    """The page, and the id of its last if there are more."""
     found = _newest(book, query)
     page = found[: query.limit]
-    # Looked at again when its turn comes: what was open may have closed since.
-    shown = (as_json(record) for record in page if query.matches(record))
-    yield '{"connections": '
-    # An explanation may be a tree of thousands of steps.
-    yield from array(dump_pieces(each) if each["explanation"] else (dumps(each),) for each in shown)
-    yield f', "next": {dumps(page[-1].id if len(found) > len(page) else None)}}}\n'
+    return page, page[-1].id if len(found) > len(page) else None
 
 
 def _newest(book: Book, query: Query) -> list[Record]:

@@ -1,6 +1,6 @@
 """/bindings.json and /namers.json, piece by piece."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -21,6 +21,15 @@ def bindings(app: Controls) -> Iterator[str]:
     yield '{"routers": '
     yield from array(_router(label, router) for label, router in list(app.routers.items()))
     yield "}\n"
+
+
+def binding_lines(app: Controls) -> Iterator[str]:
+    """The same in lines, to be put together: `["label"]` for each router, `{...}` for each of its bindings."""
+    for label, router in list(app.routers.items()):
+        yield f"{dumps([label])}\n"
+        for route in list(router.routes()):
+            yield from _route(route)
+            yield "\n"
 
 
 def _router(label: str, router: Router) -> Iterator[str]:
@@ -57,6 +66,14 @@ def namers(app: Controls) -> Iterator[str]:
     yield '{"namers": '
     yield from array(map(_namer, list(app.namers)))
     yield "}\n"
+
+
+def namer_lines(discoveries: Iterable[Discovery]) -> Iterator[str]:
+    """The same in lines, to be put together: `["prefix", "kind"]` for each, `{...}` for each of its watches."""
+    for namer in list(discoveries):
+        yield f"{dumps([str(namer.prefix), namer.kind])}\n"
+        for watch in namer.watches():
+            yield f"{dumps(watch_json(watch))}\n"
 
 
 def _namer(namer: Discovery) -> Iterator[str]:

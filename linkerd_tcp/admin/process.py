@@ -8,7 +8,8 @@ import resource
 from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import GCCollector, PlatformCollector
+from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from linkerd_tcp.net.turns import Turns
@@ -31,6 +32,15 @@ class ProcessCollector(Collector):
         yield GaugeMetricFamily("process_max_fds", "Open file descriptors at most.", value=limit)
         yield GaugeMetricFamily("process_open_fds", "Open file descriptors.", value=count_descriptors())
         yield from _memory()
+
+
+def process_collectors(started_at: float) -> tuple[Collector, ...]:
+    """Of this process and its Python, in a registry of their own: the library's default one belongs to whoever else is
+    here.
+    """
+    python = CollectorRegistry()
+    GCCollector(python)
+    return ProcessCollector(started_at), PlatformCollector(None), python
 
 
 def _memory() -> Iterator[Metric]:

@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from flask import Blueprint, Response, current_app, request
-from prometheus_client import GCCollector, PlatformCollector
-from prometheus_client.core import CollectorRegistry
 
 from linkerd_tcp import __version__
 from linkerd_tcp.admin import connections, names
 from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.admin.overview import overview
-from linkerd_tcp.admin.process import ProcessCollector
+from linkerd_tcp.admin.process import process_collectors
 from linkerd_tcp.config.load import effective
 from linkerd_tcp.metrics import CONTENT_TYPE, AppCollector, exposition
 from linkerd_tcp.record import address_text
@@ -63,10 +61,7 @@ def _add_probes(routes: Blueprint, app: Controls) -> None:
 
 
 def _add_metrics(routes: Blueprint, app: Controls) -> None:
-    # In a registry of its own: the library's default one belongs to whoever else is in this process.
-    python = CollectorRegistry()
-    GCCollector(python)
-    collectors = (AppCollector(app), ProcessCollector(app.started_at), PlatformCollector(None), python)
+    collectors = (AppCollector(app), *process_collectors(app.started_at))
 
     @routes.get("/metrics")
     @routes.get("/admin/metrics")

@@ -1,8 +1,9 @@
 """The admin server: its Flask app on a bounded HTTP server."""
 
+from _socket import socket as RawSocket
 from typing import Final
 
-from linkerd_tcp.admin import delegator, web
+from linkerd_tcp.admin import delegator, private, web
 from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.web.guard import PROBES, Guard
 from linkerd_tcp.web.server import HttpServer, Limits
@@ -11,7 +12,9 @@ LIMITS: Final = Limits("admin server", max_connections=100, max_body_bytes=deleg
 
 
 class AdminServer:
-    """Serves `app` on `app.config.admin`'s address. `bind`, then `start`, then `close`; `close` alone is harmless."""
+    """Serves `app` on `app.config.admin`'s address. `bind` or `adopt`, then `start`, then `close`; `close` alone is
+    harmless.
+    """
 
     def __init__(self, app: Controls) -> None:
         self._app = app
@@ -23,13 +26,19 @@ class AdminServer:
         config = self._app.config.admin
         self._http.bind(config.ip, config.port, "admin.port", web.create(self._app, self._guard))
 
+    def adopt(self, listening: RawSocket) -> None:
+        """Answer on this UNIX socket instead, which listens already and is reached by the admin process only: what that
+        one asks of a worker is answered too.
+        """
+        self._http.adopt(listening, web.create(self._app, self._guard, private.blueprint(self._app)))
+
     def start(self) -> None:
         """Answer. Until here, clients wait in the queue."""
         self._http.start()
 
     @property
     def address(self) -> tuple[str, int]:
-        """(ip, port) that it listens on; the port is the real one where the file says 0."""
+        """(ip, port) that it listens on; the port is the real one where the file says 0. Not of a UNIX socket."""
         return self._http.address
 
     def reconfigure(self) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from flask import Flask, request
+from flask import Blueprint, Flask, request
 
 from linkerd_tcp.admin import actions, delegator, reads
 from linkerd_tcp.admin.controls import Controls
@@ -13,21 +13,28 @@ NAMERD_PREFIX: Final = "/namerd/api/1"
 MAX_BODY_BYTES: Final = 64 * 1024
 
 
-class _Web(GuardedApp):
+class AdminWeb(GuardedApp):
+    """With the pages of admin and what they need."""
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__("linkerd_tcp.admin", guard, MAX_BODY_BYTES)
+        # Compiled here: at the first request it would hold up the loop for some milliseconds.
+        self.jinja_env.get_template("overview.html")
+
     def _check(self) -> None:
         if request.path == "/delegator.json" or request.path.startswith(NAMERD_PREFIX):
             request.max_content_length = delegator.MAX_BODY_BYTES
         super()._check()
 
 
-def create(app: Controls, guard: Guard) -> Flask:
-    """The WSGI application over `app`."""
-    web = _Web("linkerd_tcp.admin", guard, MAX_BODY_BYTES)
-    # Compiled here: at the first request it would hold up the loop for some milliseconds.
-    web.jinja_env.get_template("overview.html")
+def create(app: Controls, guard: Guard, *more: Blueprint) -> Flask:
+    """The WSGI application over `app`, with `more` paths."""
+    web = AdminWeb(guard)
     web.register_blueprint(reads.blueprint(app, guard))
     web.register_blueprint(delegator.blueprint(app))
     web.register_blueprint(actions.blueprint(app))
+    for routes in more:
+        web.register_blueprint(routes)
     if app.config.namerd is not None:
         # Only where it is wanted: importing it takes a while, and a section that comes later needs a restart.
         from linkerd_tcp.controller import api

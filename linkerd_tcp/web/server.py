@@ -9,6 +9,7 @@ have a bound of their own below that, so that they leave room for others.
 import errno
 import logging
 import socket
+from _socket import socket as RawSocket
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
@@ -62,7 +63,10 @@ class HttpServer:
 
     def bind(self, ip: str, port: int, key: str, application: Any) -> None:
         """Listen; StartError that names `key`, where the file says so, if that cannot be."""
-        listening = bind(ip, port, BACKLOG, key)
+        self.adopt(bind(ip, port, BACKLOG, key), application)
+
+    def adopt(self, listening: RawSocket, application: Any) -> None:
+        """Listen on this socket, TCP or UNIX, that is bound and listens already; it is the server's from here on."""
         # pywsgi wants gevent's kind of socket.
         listener = gevent.socket.socket(listening.family, listening.type, listening.proto, fileno=listening.detach())
         self._server = _Server(listener, application, self._limits, self._descriptors)
@@ -113,6 +117,7 @@ class _Server(WSGIServer):  # type: ignore[misc]
         limits: Limits,
         descriptors: OwnDescriptors | None,
     ) -> None:
+        name = listener.getsockname()
         # SERVER_NAME given: pywsgi would ask a name server for it.
         super().__init__(
             listener,
@@ -121,7 +126,7 @@ class _Server(WSGIServer):  # type: ignore[misc]
             log=None,
             error_log=_Quiet(),
             handler_class=_Handler,
-            environ={"SERVER_NAME": str(listener.getsockname()[0])},
+            environ={"SERVER_NAME": str(name[0]) if isinstance(name, tuple) else "localhost"},
         )
         self.limits = limits
         self.silent: dict[_Handler, None] = {}
@@ -193,7 +198,8 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
 
     def __init__(self, sock: gevent.socket.socket, address: Any, server: _Server) -> None:
         sock.settimeout(STALL_SECS)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(sock, address, server)
         self._deadline: Any = None
         self._be_silent()

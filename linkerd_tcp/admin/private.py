@@ -1,0 +1,79 @@
+"""What the admin process asks of a worker, on the worker's UNIX socket and nowhere else: what /metrics, /bindings.json
+and so on show, in lines that are small enough to be read one at a time.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from time import monotonic
+from typing import Any, Final
+
+from flask import Blueprint, Response, request
+from prometheus_client import Metric
+
+from linkerd_tcp.admin import connections, names
+from linkerd_tcp.admin.controls import Controls
+from linkerd_tcp.admin.process import process_collectors
+from linkerd_tcp.figures import Histogram
+from linkerd_tcp.metrics import Source, readings
+from linkerd_tcp.web.inputs import refuse
+from linkerd_tcp.web.streams import dumps, stream
+
+PREFIX: Final = "/private"
+LINES: Final = "application/x-ndjson"
+
+
+def blueprint(app: Controls) -> Blueprint:
+    """`app` is the worker."""
+    routes = Blueprint("private", __name__, url_prefix=PREFIX)
+    collectors = process_collectors(app.started_at)
+
+    @routes.get("/state")
+    def state() -> Response:
+        return stream((dumps(_state(app)) + "\n",))
+
+    @routes.get("/figures")
+    def figures() -> Response:
+        process = (metric for collector in collectors for metric in collector.collect())
+        return stream(figure_lines(app, app.started_at, process), LINES)
+
+    @routes.get("/bindings")
+    def bindings() -> Response:
+        return stream(names.binding_lines(app), LINES)
+
+    @routes.get("/namers")
+    def namers() -> Response:
+        return stream(names.namer_lines(app.namers), LINES)
+
+    @routes.get("/connections")
+    def connection_lines() -> Response:
+        try:
+            query = connections.Query.read(request.args.to_dict())
+        except ValueError as error:
+            refuse(str(error))
+        return stream(connections.lines(app.book, query), LINES)
+
+    return routes
+
+
+def _state(app: Controls) -> dict[str, Any]:
+    is_ready, remarks = app.ready
+    return {"pid": os.getpid(), "ready": is_ready, "remarks": remarks, "connections": len(app.book.open)}
+
+
+def figure_lines(source: Source, started_at: float, process: Iterator[Metric] | Sequence[Metric]) -> Iterator[str]:
+    """What /metrics shows, as numbers. `{"startedAt": .., "at": ..}`, which tells processes and their answers apart;
+    then `["family", [[[label, ...], value], ...]]`, in slices; then `{"name": ...}` for each metric of `process`.
+
+    The value of a histogram is a list: how many in each bucket (not cumulative), then the sum of seconds.
+    """
+    yield dumps({"startedAt": started_at, "at": monotonic()}) + "\n"
+    for family, part in readings(source):
+        yield dumps([family.name, [[labels, _plain(value)] for labels, value in part]]) + "\n"
+    for metric in process:
+        samples = [[sample.name, sample.labels, sample.value] for sample in metric.samples]
+        shape = {"name": metric.name, "help": metric.documentation, "type": metric.type, "samples": samples}
+        yield dumps(shape) + "\n"
+
+
+def _plain(value: float | Histogram) -> float | list[float]:
+    return [*value.counts, value.total] if isinstance(value, Histogram) else value

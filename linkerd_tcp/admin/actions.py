@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, request
 
-from linkerd_tcp.admin.controls import Controls
+from linkerd_tcp.admin.controls import Actions
 from linkerd_tcp.errors import ConfigError, StartError
 from linkerd_tcp.web.inputs import body_fields, refuse, text_field
 from linkerd_tcp.web.streams import JSON_TYPE, dumps
 
 
-def blueprint(app: Controls) -> Blueprint:
+def blueprint(app: Actions) -> Blueprint:
     routes = Blueprint("actions", __name__)
 
     @routes.before_request
@@ -25,14 +25,14 @@ def blueprint(app: Controls) -> Blueprint:
     return routes
 
 
-def read_only(app: Controls) -> str | None:
+def read_only(app: Actions) -> str | None:
     """Why nothing may be changed, where that is so."""
     if app.config.admin.read_only:
         return "admin.readOnly is set in the configuration: nothing can be changed from here"
     return None
 
 
-def _add_traffic(routes: Blueprint, app: Controls) -> None:
+def _add_traffic(routes: Blueprint, app: Actions) -> None:
     @routes.post("/connections/<id_>/close")
     def close_connection(id_: str) -> Response:
         if not app.end_connection(id_):
@@ -60,7 +60,7 @@ def _add_traffic(routes: Blueprint, app: Controls) -> None:
         return Response(dumps(app.logs.levels()) + "\n", content_type=JSON_TYPE)
 
 
-def _drain(app: Controls, on: bool) -> Response:
+def _drain(app: Actions, on: bool) -> Response:
     fields = body_fields()
     bound, address = text_field(fields, "bound"), text_field(fields, "address")
     if not app.drain(bound, address, on):
@@ -68,7 +68,7 @@ def _drain(app: Controls, on: bool) -> Response:
     return _done({"bound": bound, "address": address, "drained": on})
 
 
-def _add_process(routes: Blueprint, app: Controls) -> None:
+def _add_process(routes: Blueprint, app: Actions) -> None:
     @routes.post("/shutdown")
     @routes.post("/admin/shutdown")
     def shutdown() -> Response:

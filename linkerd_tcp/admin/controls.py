@@ -19,30 +19,14 @@ class Logs(Protocol):
         """LookupError if there is no such logger, ValueError if no such level."""
 
 
-class Controls(Source, Protocol):
-    """What is shown, besides what is measured, and what may be done."""
+class Actions(Protocol):
+    """What may be done."""
 
     @property
     def config(self) -> AppConfig: ...
 
     @property
     def logs(self) -> Logs: ...
-
-    @property
-    def started_at(self) -> float:
-        """Seconds since the epoch."""
-
-    @property
-    def ready(self) -> tuple[bool, list[str]]:
-        """Whether every listener is open and stays so; and what a person should know besides."""
-
-    @property
-    def control(self) -> "Control | None":
-        """The control plane, where the file has a namerd section."""
-
-    @property
-    def namerd_address(self) -> tuple[str, int] | None:
-        """Where namerd's API is served."""
 
     def reload(self) -> list[str]:
         """What changed; ConfigError or StartError if refused, and then nothing has."""
@@ -58,3 +42,27 @@ class Controls(Source, Protocol):
 
     def drain(self, bound: str, address: str, on: bool) -> bool:
         """False if there is no such endpoint."""
+
+
+class Probed(Protocol):
+    """What probes want to know."""
+
+    @property
+    def ready(self) -> tuple[bool, list[str]]:
+        """Whether every listener is open and stays so; and what a person should know besides."""
+
+
+class Controls(Source, Actions, Probed, Protocol):
+    """What is shown, besides what is measured, and what may be done."""
+
+    @property
+    def started_at(self) -> float:
+        """Seconds since the epoch."""
+
+    @property
+    def control(self) -> "Control | None":
+        """The control plane, where the file has a namerd section."""
+
+    @property
+    def namerd_address(self) -> tuple[str, int] | None:
+        """Where namerd's API is served."""

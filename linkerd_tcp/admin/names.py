@@ -24,12 +24,18 @@ def bindings(app: Controls) -> Iterator[str]:
 
 
 def binding_lines(app: Controls) -> Iterator[str]:
-    """The same in lines, to be put together: `["label"]` for each router, `{...}` for each of its bindings."""
+    """The same in lines, to be put together: a word and JSON. `router` and its label; for each binding `path`, `tree`,
+    and for each of its balancers `balancer` with `bound` and `addr`, and a line for each `endpoint`.
+    """
     for label, router in list(app.routers.items()):
-        yield f"{dumps([label])}\n"
+        yield f"router {dumps(label)}\n"
         for route in list(router.routes()):
-            yield from _route(route)
+            yield f"path {dumps(str(route.path))}\ntree "
+            yield from dump_pieces(binding_json(route.tree))
             yield "\n"
+            for balancer in dict.fromkeys(route.balancers.values()):
+                yield f"balancer {dumps({'bound': str(balancer.bound), 'addr': addr_state(balancer.addr)})}\n"
+                yield from (f"endpoint {dumps(endpoint)}\n" for endpoint in balancer.endpoints_json())
 
 
 def _router(label: str, router: Router) -> Iterator[str]:

@@ -70,9 +70,13 @@ def figure_lines(source: Source, started_at: float, process: Iterator[Metric] | 
     for family, part in readings(source):
         yield dumps([family.name, [[labels, _plain(value)] for labels, value in part]]) + "\n"
     for metric in process:
-        samples = [[sample.name, sample.labels, sample.value] for sample in metric.samples]
-        shape = {"name": metric.name, "help": metric.documentation, "type": metric.type, "samples": samples}
-        yield dumps(shape) + "\n"
+        yield dumps(metric_json(metric)) + "\n"
+
+
+def metric_json(metric: Metric) -> dict[str, Any]:
+    """With its samples as [name, labels, value]."""
+    samples = [[sample.name, sample.labels, sample.value] for sample in metric.samples]
+    return {"name": metric.name, "help": metric.documentation, "type": metric.type, "samples": samples}
 
 
 def _plain(value: float | Histogram) -> float | list[float]:

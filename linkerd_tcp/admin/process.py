@@ -34,6 +34,30 @@ class ProcessCollector(Collector):
         yield from _memory()
 
 
+class OtherCollector(Collector):
+    """The same of another process, as far as /proc shows it; nothing where there is none, or the process has gone."""
+
+    def __init__(self, pid: int) -> None:
+        self._folder = f"/proc/{pid}"
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            with open(f"{self._folder}/stat", "rb") as file:
+                # After the name in brackets, which may hold spaces; so the first is the third of proc(5).
+                words = file.read().rpartition(b")")[2].split()
+            with open("/proc/stat", "rb") as file:
+                booted = next(int(line.split()[1]) for line in file if line.startswith(b"btime "))
+            descriptors = count_descriptors(f"{self._folder}/fd")
+        except OSError:
+            return
+        ticks = os.sysconf("SC_CLK_TCK")
+        cpu_secs, started_at = (int(words[11]) + int(words[12])) / ticks, booted + int(words[19]) / ticks
+        yield CounterMetricFamily("process_cpu_seconds_total", "User and system time spent.", value=cpu_secs)
+        yield GaugeMetricFamily("process_start_time_seconds", "Start, since the epoch.", value=started_at)
+        yield GaugeMetricFamily("process_open_fds", "Open file descriptors.", value=descriptors)
+        yield from _memory(self._folder)
+
+
 def process_collectors(started_at: float) -> tuple[Collector, ...]:
     """Of this process and its Python, in a registry of their own: the library's default one belongs to whoever else is
     here.
@@ -43,11 +67,11 @@ def process_collectors(started_at: float) -> tuple[Collector, ...]:
     return ProcessCollector(started_at), PlatformCollector(None), python
 
 
-def _memory() -> Iterator[Metric]:
+def _memory(folder: str = "/proc/self") -> Iterator[Metric]:
     try:
-        with open("/proc/self/statm", "rb") as file:
+        with open(f"{folder}/statm", "rb") as file:
             pages = file.read().split()
-    except FileNotFoundError:
+    except OSError:
         return
     page_bytes = resource.getpagesize()
     virtual, resident = int(pages[0]) * page_bytes, int(pages[1]) * page_bytes

@@ -1,15 +1,17 @@
 """What can be read: figures, state and configuration. Nothing here changes anything."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from flask import Blueprint, Response, current_app, request
 
 from linkerd_tcp import __version__
 from linkerd_tcp.admin import connections, names
-from linkerd_tcp.admin.controls import Controls
+from linkerd_tcp.admin.controls import Controls, Probed
 from linkerd_tcp.admin.overview import overview
 from linkerd_tcp.admin.process import process_collectors
+from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import effective
 from linkerd_tcp.metrics import CONTENT_TYPE, AppCollector, exposition
 from linkerd_tcp.record import address_text
@@ -23,7 +25,7 @@ HTML: Final = "text/html; charset=utf-8"
 
 def blueprint(app: Controls, guard: Guard) -> Blueprint:
     routes = Blueprint("reads", __name__)
-    _add_probes(routes, app)
+    add_probes(routes, app)
     _add_metrics(routes, app)
     _add_state(routes, app)
 
@@ -40,7 +42,9 @@ def blueprint(app: Controls, guard: Guard) -> Blueprint:
     return routes
 
 
-def _add_probes(routes: Blueprint, app: Controls) -> None:
+def add_probes(routes: Blueprint, app: Probed) -> None:
+    """/ping, /live, /ready and linkerd 1's names for them."""
+
     @routes.get("/ping")
     @routes.get("/admin/ping")
     def ping() -> Response:
@@ -73,10 +77,8 @@ def _add_metrics(routes: Blueprint, app: Controls) -> None:
 def _add_state(routes: Blueprint, app: Controls) -> None:
     @routes.get("/config.json")
     def config() -> Response:
-        shape = {**effective(app.config), "listening": listening(app)}
-        if app.namerd_address is not None:
-            shape["namerdListening"] = address_text(app.namerd_address)
-        return stream(dump_pieces(shape))
+        listening = [(server.router.label, server.label) for server in app.servers]
+        return stream(dump_pieces(config_json(app.config, listening, app.namerd_address)))
 
     @routes.get("/bindings.json")
     def bindings() -> Response:
@@ -86,10 +88,16 @@ def _add_state(routes: Blueprint, app: Controls) -> None:
     def namers() -> Response:
         return stream(names.namers(app))
 
+    @routes.get("/workers.json")
+    def workers() -> Response:
+        return stream((dumps([_worker(app, request.environ)]) + "\n",))
+
     @routes.get("/connections.json")
     def connections_json() -> Response:
+        arguments = request.args.to_dict()
+        arguments.pop("worker", None)
         try:
-            query = connections.Query.read(request.args.to_dict())
+            query = connections.Query.read(arguments)
         except ValueError as error:
             refuse(str(error))
         return stream(connections.pieces(app.book, query))
@@ -99,10 +107,32 @@ def _add_state(routes: Blueprint, app: Controls) -> None:
         return stream(_levels(app))
 
 
+def _worker(app: Controls, environ: Mapping[str, Any]) -> dict[str, Any]:
+    """This process, as the only row of /workers.json."""
+    return {
+        "worker": 0,
+        "pid": os.getpid(),
+        "startedAt": app.started_at,
+        "state": "serving" if app.ready[0] else "leaving",
+        "restarts": 0,
+        "connections": len(app.book.open),
+        "answers": True,
+        "address": f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}",
+    }
+
+
 def _levels(app: Controls) -> Iterator[str]:
     yield dumps(app.logs.levels()) + "\n"
 
 
-def listening(app: Controls) -> list[dict[str, Any]]:
-    """Where each server really listens: a port 0 in the file is some port here."""
-    return [{"router": server.router.label, "address": server.label} for server in app.servers]
+def config_json(
+    config: AppConfig, listening: Iterable[tuple[str, str]], namerd_address: tuple[str, int] | None
+) -> dict[str, Any]:
+    """With (router, address) of where each server really listens: a port 0 in the file is some port here."""
+    shape = {
+        **effective(config),
+        "listening": [{"router": router, "address": address} for router, address in listening],
+    }
+    if namerd_address is not None:
+        shape["namerdListening"] = address_text(namerd_address)
+    return shape

@@ -8,6 +8,7 @@ from linkerd_tcp.admin import actions, delegator, reads
 from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.web.app import GuardedApp
 from linkerd_tcp.web.guard import Guard
+from linkerd_tcp.web.inputs import refuse
 
 NAMERD_PREFIX: Final = "/namerd/api/1"
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -30,6 +31,7 @@ class AdminWeb(GuardedApp):
 def create(app: Controls, guard: Guard, *more: Blueprint) -> Flask:
     """The WSGI application over `app`, with `more` paths."""
     web = AdminWeb(guard)
+    web.before_request(_check_worker)
     web.register_blueprint(reads.blueprint(app, guard))
     web.register_blueprint(delegator.blueprint(app))
     web.register_blueprint(actions.blueprint(app))
@@ -41,3 +43,10 @@ def create(app: Controls, guard: Guard, *more: Blueprint) -> Flask:
 
         web.register_blueprint(api.blueprint(lambda: app.control, NAMERD_PREFIX, lambda: actions.read_only(app)))
     return web
+
+
+def _check_worker() -> None:
+    """`?worker=0` is this process, as where there are several."""
+    worker = request.args.get("worker", "0")
+    if worker != "0":
+        refuse(f"no worker {worker!r}: this is one process, worker 0", 404)

@@ -1,0 +1,172 @@
+"""Asking the workers, over their UNIX sockets: all at once, within a deadline and a size, and never waiting for one
+that does not answer.
+"""
+
+import http.client
+import json
+import socket
+from _socket import socket as RawSocket
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import gevent
+from gevent.lock import BoundedSemaphore
+
+from linkerd_tcp.net.turns import Turns
+from linkerd_tcp.workers.fleet import WorkerRow
+
+DEADLINE_SECS: Final = 2.0
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Of one worker's answer."""
+
+AT_ONCE: Final = 8
+"""Questions to all that are under way; so there is a bound on what their answers take together."""
+
+_CHUNK_BYTES: Final = 64 * 1024
+
+
+class Answer(NamedTuple):
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Silence(NamedTuple):
+    """No answer, and why."""
+
+    why: str
+
+
+Reply: TypeAlias = Answer | Silence
+
+
+class Question(NamedTuple):
+    """A request; `target` is a path with its query."""
+
+    target: str
+    method: str = "GET"
+    body: bytes | None = None
+    content_type: str | None = None
+
+
+class Asker:
+    """Asks. What one request is waiting for never holds up another's for longer than a deadline."""
+
+    def __init__(self) -> None:
+        self._room = BoundedSemaphore(AT_ONCE)
+
+    def ask(
+        self, rows: Iterable[WorkerRow], question: Question, deadline_secs: float = DEADLINE_SECS
+    ) -> dict[int, Reply]:
+        """What each worker answers, by its number, in their order. The greenlets of it end before this returns."""
+        rows = list(rows)
+        if not self._room.acquire(timeout=deadline_secs):
+            return {row.number: Silence("too much else is being asked") for row in rows}
+        asking = [gevent.spawn(_ask, row.admin_path, question, deadline_secs) for row in rows]
+        try:
+            gevent.joinall(asking, raise_error=True)
+            return {row.number: one.value for row, one in zip(rows, asking, strict=True)}
+        finally:
+            # Whoever asked may have run out of time meanwhile.
+            gevent.killall(asking)
+            self._room.release()
+
+
+def _ask(path: str, question: Question, deadline_secs: float) -> Reply:
+    limit = gevent.Timeout(deadline_secs)
+    limit.start()
+    try:
+        try:
+            return _exchange(path, question)
+        except (ConnectionError, http.client.IncompleteRead):
+            if question.method != "GET":
+                raise
+            # It has died just now: what replaces it answers on the same socket.
+            return _exchange(path, question)
+    except gevent.Timeout as timeout:
+        if timeout is not limit:
+            raise
+        return Silence(f"no answer within {deadline_secs:g} s")
+    except BlockingIOError:
+        return Silence("it accepts nothing, and its queue is full")
+    except (OSError, http.client.HTTPException, _TooLongError) as error:
+        return Silence(str(error) or type(error).__name__)
+    finally:
+        limit.close()
+
+
+class _TooLongError(Exception):
+    pass
+
+
+def _exchange(path: str, question: Question) -> Answer:
+    connection = _Connection(path)
+    try:
+        headers = {"Connection": "close"}
+        if question.content_type is not None:
+            headers["Content-Type"] = question.content_type
+        connection.request(question.method, question.target, question.body, headers)
+        response = connection.getresponse()
+        return Answer(response.status, response.headers.get("Content-Type", ""), _read(response))
+    finally:
+        connection.close()
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    turns = Turns()
+    body = bytearray()
+    while chunk := response.read(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise _TooLongError(f"its answer is longer than {MOST_BYTES >> 20} MiB")
+        turns.rest()
+    return bytes(body)
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        # A UNIX socket connects at once, or its queue is full: gevent's own connect would try again without a pause.
+        raw = RawSocket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            raw.setblocking(False)
+            raw.connect(self._path)
+        except OSError:
+            raw.close()
+            raise
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=raw.detach())
+
+
+def bodies(replies: Mapping[int, Reply]) -> tuple[dict[int, bytes], dict[int, str]]:
+    """What was answered with 200, by worker; and why there is nothing, of the others."""
+    found: dict[int, bytes] = {}
+    missing: dict[int, str] = {}
+    for worker, reply in replies.items():
+        if isinstance(reply, Silence):
+            missing[worker] = reply.why
+        elif reply.status != http.client.OK:
+            missing[worker] = f"it answered with status {reply.status}"
+        else:
+            found[worker] = reply.body
+    return found, missing
+
+
+def lines(body: bytes) -> Iterator[bytes]:
+    """The lines of an answer; between them the loop turns. To be read in a greenlet."""
+    turns = Turns()
+    start = 0
+    while start < len(body):
+        end = body.find(b"\n", start)
+        if end < 0:
+            raise ValueError("an answer of a worker ends in the middle of a line")
+        yield body[start:end]
+        start = end + 1
+        turns.rest()
+
+
+def values(body: bytes) -> Iterator[Any]:
+    """The same, where each line is JSON."""
+    return map(json.loads, lines(body))

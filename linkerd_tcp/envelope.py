@@ -1,6 +1,7 @@
 """What is known about a connection before it is routed."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from linkerd_tcp.wire.proxy_protocol_header import Parsed as ProxyHeader
 
@@ -14,8 +15,7 @@ class PeerCertificate:
     uris: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """Who is calling, where they called, what was learned before the first byte of theirs was taken.
 
     `source` and `local` are (ip, port), those of a PROXY header where one was believed; `deadline` is on the clock of
@@ -35,6 +35,6 @@ class Envelope:
     """The client asked in plain text for the TLS that comes (`startTls`), and was told yes."""
 
     def with_tls(self, server_name: str | None, alpn: str | None, peer: PeerCertificate | None) -> "Envelope":
-        """TLS has ended here, and this was agreed. (Not by `replace`: each handshake would pay for its generality.)"""
+        """TLS has ended here, and this was agreed."""
         addresses = (self.source, self.local, self.deadline)
         return Envelope(*addresses, True, server_name, alpn, peer, self.proxy, self.start_tls)

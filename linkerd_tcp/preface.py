@@ -4,7 +4,6 @@ import ipaddress
 from _socket import MSG_PEEK
 from _socket import socket as Socket
 from collections.abc import Sequence
-from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -51,7 +50,7 @@ class Preface:
             envelope = self._read_proxy_header(self._proxy, client, envelope)
         self._check_access(envelope)
         if self._start_tls and starttls.answer(client, envelope.deadline):
-            envelope = replace(envelope, start_tls=True)
+            envelope = envelope._replace(start_tls=True)
         if self._terminator is None:
             return client, envelope
         began = monotonic()
@@ -73,8 +72,8 @@ class Preface:
         client.recv(header.header_length)
         if header.source is None or header.destination is None:
             # LOCAL, UNKNOWN, or addresses of another kind: the connection is the proxy's own.
-            return replace(envelope, proxy=header)
-        return replace(envelope, source=header.source, local=header.destination, proxy=header)
+            return envelope._replace(proxy=header)
+        return envelope._replace(source=header.source, local=header.destination, proxy=header)
 
     def _check_access(self, envelope: Envelope) -> None:
         """`deny` wins; an empty `allow` allows all."""

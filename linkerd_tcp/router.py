@@ -46,14 +46,15 @@ Drained = dict[tuple[str, str], None]
 
 
 class Connection:
-    """An open socket to an endpoint that counts it as load until `close`."""
+    """An open socket to an endpoint that counts it as load until `close`; `late_options` as of `Target`."""
 
-    __slots__ = ("_balancer", "_endpoint", "sock")
+    __slots__ = ("_balancer", "_endpoint", "late_options", "sock")
 
     def __init__(self, sock: Side, balancer: Balancer, endpoint: Endpoint) -> None:
         self.sock = sock
         self._balancer = balancer
         self._endpoint = endpoint
+        self.late_options = endpoint.late_options
 
     def close(self) -> None:
         self.sock.close()

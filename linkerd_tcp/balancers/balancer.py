@@ -341,7 +341,10 @@ class Balancer:
         if endpoint is None:
             return None
         try:
-            return self._attempt(endpoint, self._connect_timeout_secs, None, now), endpoint
+            sock = self._attempt(endpoint, self._connect_timeout_secs, None, now)
+            for level, option, value in endpoint.late_options:
+                sock.setsockopt(level, option, value)
+            return sock, endpoint
         except ConnectFailed:
             return None
 

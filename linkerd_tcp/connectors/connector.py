@@ -13,6 +13,7 @@ from greenlet import getcurrent
 from linkerd_tcp.errors import Cause, ConnectionFailed
 from linkerd_tcp.naming.addr import Address
 from linkerd_tcp.net.duplex import Side
+from linkerd_tcp.net.options import SetSockOpt
 from linkerd_tcp.record import Record
 
 _EPHEMERAL_PORTS_FILE: Final = "/proc/sys/net/ipv4/ip_local_port_range"
@@ -33,10 +34,11 @@ class Target:
     `sockaddr` holds an IP literal, so that connect() never asks a resolver. `near` says that a connect
     normally ends within its own system call (loopback on Linux). `may_meet_itself` says that a connect could
     be given this very port as its own and so be connected to itself. `attempts` are the connects in progress.
-    `session` is what its connector keeps of the last one: what shortens the next TLS handshake.
+    `session` is what its connector keeps of the last one: what shortens the next TLS handshake. `late_options` are to be
+    set on a connection to it that lasts longer than a second or two.
     """
 
-    __slots__ = ("attempts", "family", "may_meet_itself", "near", "session", "sockaddr", "text")
+    __slots__ = ("attempts", "family", "late_options", "may_meet_itself", "near", "session", "sockaddr", "text")
 
     def __init__(self, address: Address) -> None:
         self.text = str(address)
@@ -49,6 +51,7 @@ class Target:
         self.may_meet_itself = low <= address.port <= high
         self.attempts: set[Attempt] | None = None
         self.session: Any = None
+        self.late_options: tuple[SetSockOpt, ...] = ()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from greenlet import getcurrent
 
 from linkerd_tcp.connectors.connector import Abandoned, Target
 from linkerd_tcp.connectors.failures import failure, met_itself
-from linkerd_tcp.net.options import SocketOptions, to_setsockopt
+from linkerd_tcp.net.options import SocketOptions, can_wait, to_setsockopt
 from linkerd_tcp.record import Record
 
 _TYPE: Final[int] = _socket.SOCK_STREAM | getattr(_socket, "SOCK_NONBLOCK", 0) | getattr(_socket, "SOCK_CLOEXEC", 0)
@@ -25,12 +25,17 @@ _ABANDONED: Final = -1
 
 
 class DirectConnector:
-    """Connects over TCP and sets `options` on what it connected. See `Connector` for what connect() promises."""
+    """Connects over TCP and sets `options` on what it connected. See `Connector` for what connect() promises.
 
-    __slots__ = ("_options",)
+    Those that a short connection has no use for are not set but left with the target, for who sees it last.
+    """
+
+    __slots__ = ("_late_options", "_options")
 
     def __init__(self, options: SocketOptions) -> None:
-        self._options = to_setsockopt(options)
+        wanted = to_setsockopt(options)
+        self._options = tuple(option for option in wanted if not can_wait(option))
+        self._late_options = tuple(option for option in wanted if can_wait(option))
 
     def connect(self, target: Target, timeout_secs: float, record: Record | None = None) -> _socket.socket:
         """See `Connector.connect`."""
@@ -53,6 +58,7 @@ class DirectConnector:
                 sock.setsockopt(level, option, value)
             if target.may_meet_itself and sock.getsockname()[:2] == target.sockaddr[:2]:
                 raise met_itself(target.text)
+            target.late_options = self._late_options
         except OSError as error:
             sock.close()
             raise failure(target.text, error.errno or 0) from None

@@ -17,7 +17,9 @@ import ssl
 import struct
 from _socket import SO_LINGER, SOL_SOCKET
 from _socket import socket as Socket
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final, TypeAlias
 
@@ -26,6 +28,8 @@ from gevent.hub import get_hub
 
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.net.half_duplex import Buffer, HalfDuplex
+from linkerd_tcp.net.nursery import GROWN_SECS, nursery
+from linkerd_tcp.net.options import SetSockOpt
 from linkerd_tcp.net.queues import unread_bytes, unsent_bytes
 from linkerd_tcp.net.secure_half import SecureHalfDuplex
 from linkerd_tcp.net.tls import TlsEnd
@@ -55,9 +59,19 @@ class Limits:
     lifetime_secs: float | None = None
     lifetime_grace_secs: float = 30.0
 
+    spare_the_young: bool = field(init=False)
+    """None of them can be reached while the stream is in the nursery."""
+
+    def __post_init__(self) -> None:
+        given = (secs for secs in (self.idle_secs, self.half_close_secs, self.lifetime_secs) if secs is not None)
+        object.__setattr__(self, "spare_the_young", min(given, default=inf) > 2 * GROWN_SECS)
+
 
 class Duplex:
-    """Both directions of one connection; see the module. `run` it once, in the greenlet that owns it."""
+    """Both directions of one connection; see the module. `run` it once, in the greenlet that owns it.
+
+    `late_options` are set on `dst` once the stream has lasted a second: what only an idle one has any use for.
+    """
 
     __slots__ = (
         "_cut_at",
@@ -65,11 +79,15 @@ class Duplex:
         "_expired",
         "_greenlet",
         "_hub",
+        "_late_options",
         "_limits",
         "_loop",
+        "_nursery",
+        "_over",
         "_parting",
         "_src",
         "_timer",
+        "_young",
         "cause",
         "detail",
         "ends_at",
@@ -77,12 +95,15 @@ class Duplex:
         "to_src",
     )
 
-    def __init__(self, src: Side, dst: Side, buffer: Buffer, limits: Limits) -> None:
+    def __init__(
+        self, src: Side, dst: Side, buffer: Buffer, limits: Limits, late_options: Iterable[SetSockOpt] = ()
+    ) -> None:
         self._hub = get_hub()
         self._loop = loop = self._hub.loop
         self._src = src
         self._dst = dst
         self._limits = limits
+        self._late_options = late_options
         half = HalfDuplex if type(src) is Socket and type(dst) is Socket else SecureHalfDuplex
         self.to_dst = half(self, loop, src, dst, buffer)
         self.to_src = half(self, loop, dst, src, buffer)
@@ -94,6 +115,10 @@ class Duplex:
         self._cut_at = inf
         self._expired = Cause.LIFETIME
         self._parting = False
+        self._over = False
+        self._nursery = nursery()
+        self._young = False
+        """It has no timer yet, and none of its limits is near."""
         self._timer: Any = None
         self._greenlet: greenlet.greenlet | None = None
 
@@ -112,15 +137,20 @@ class Duplex:
         if self._limits.lifetime_secs is not None:
             self.ends_at = now + self._limits.lifetime_secs
             self._cut_at = self.ends_at + self._limits.lifetime_grace_secs
-        self._greenlet = greenlet.getcurrent()
         try:
             self.to_src.start()
             self.to_dst.start()
-            self._arm(now)
-            # Only _finish wakes this greenlet, once: it forgets the greenlet before it switches.
-            self._hub.switch()
+            # Who speaks first has mostly spoken by now: a turn of the loop less, for the client and for the endpoint.
+            self.to_dst.look()
+            if not self._over:
+                self._grow_up()
+                self._greenlet = greenlet.getcurrent()
+                # Only _finish wakes this greenlet, once: it forgets the greenlet before it switches.
+                self._hub.switch()
         finally:
             self._greenlet = None
+            if self._young:
+                self._nursery.remove(self)
             self.to_dst.stop()
             self.to_src.stop()
             if self._timer is not None:
@@ -192,6 +222,9 @@ class Duplex:
         if self._greenlet is not None and not self._parting:
             self._expired = cause
             self._cut_at = inf
+            if self._young:
+                self._nursery.remove(self)
+                self._young = False
             self.ends_at = now = self._loop.now()
             self._arm(now)
 
@@ -226,21 +259,38 @@ class Duplex:
             self.cause, self.detail = cause, detail
 
     def _finish(self) -> None:
-        parked, self._greenlet = self._greenlet, None
-        if parked is None:
-            return
-        if parked is greenlet.getcurrent():
-            raise RuntimeError("a duplex was ended by the greenlet that runs it")
+        self._over = True
         if self.cause is None:
             self.cause = Cause.OTHER
+        parked, self._greenlet = self._greenlet, None
+        if parked is None:
+            return  # ended by what was there already, before it parked
         if greenlet.getcurrent() is self._hub:
             parked.switch()
         else:
             self._loop.run_callback(parked.switch)
 
-    # The one timer: idle, half-close and lifetime, whichever is due first.
+    # The one timer: idle, half-close and lifetime, whichever is due first. A young one has none.
+
+    def _grow_up(self) -> None:
+        """Leave timer and options to the nursery, if no limit can be reached while it is young."""
+        if self._limits.spare_the_young:
+            self._young = True
+            self._nursery.add(self)
+        else:
+            self.grown()
+
+    def grown(self) -> None:
+        """It has lasted. See `Nursery`."""
+        self._young = False
+        for level, option, value in self._late_options:
+            with suppress(OSError):  # gone in this very turn: reading will tell
+                self._dst.setsockopt(level, option, value)
+        self._arm(self._loop.now())
 
     def _arm(self, now: float) -> None:
+        if self._young:
+            return
         due = self._due(now)
         if due is None:
             return

@@ -76,7 +76,8 @@ class Acceptor:
     """Hands each accepted socket and its peer to `accepted`, which runs in the hub and must not raise.
 
     `pause` leaves connections waiting in the listen queue; `resume` goes on. Both are harmless when repeated.
-    `may_accept` is asked at each wake-up: others may have taken what room there was. If it says no, it has paused this.
+    `may_accept` is asked before each: others may have taken what room there was. If it says no, it has paused this, and
+    whoever else waits stays in the queue.
     """
 
     def __init__(
@@ -124,11 +125,8 @@ class Acceptor:
             self.listening.close()
 
     def _ready(self) -> None:
-        if not self._may_accept():
-            return
         for _ in range(BATCH):
-            # `accepted` may have paused us at its limit: then whoever else waits stays in the queue.
-            if self.paused or not self._accept_one():
+            if self.paused or not self._may_accept() or not self._accept_one():
                 return
 
     def _accept_one(self) -> bool:

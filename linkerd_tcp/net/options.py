@@ -1,7 +1,7 @@
 """`socketOptions` as setsockopt calls, for listeners (whose accepted sockets inherit them) and outbound sockets."""
 
 import _socket
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 SetSockOpt: TypeAlias = tuple[int, int, int]
 """(level, option, value)"""
@@ -31,6 +31,24 @@ class SocketOptions(Protocol):
 
     @property
     def user_timeout_ms(self) -> int: ...
+
+
+def can_wait(option: SetSockOpt) -> bool:
+    """Whether it makes no difference in a connection's first seconds: what finds out that an idle peer is dead."""
+    return option[:2] in _KEEP_ALIVE
+
+
+_KEEP_ALIVE: Final = frozenset(
+    (level, getattr(_socket, name))
+    for level, name in (
+        (_socket.SOL_SOCKET, "SO_KEEPALIVE"),
+        (_socket.IPPROTO_TCP, "TCP_KEEPIDLE"),
+        (_socket.IPPROTO_TCP, "TCP_KEEPALIVE"),
+        (_socket.IPPROTO_TCP, "TCP_KEEPINTVL"),
+        (_socket.IPPROTO_TCP, "TCP_KEEPCNT"),
+    )
+    if hasattr(_socket, name)
+)
 
 
 def to_setsockopt(options: SocketOptions, *, off_too: bool = False) -> tuple[SetSockOpt, ...]:

@@ -52,15 +52,20 @@ def test_an_ipv6_address_is_connected_to(opened: Opened) -> None:
     assert sock.getpeername()[:2] == ("::1", port)
 
 
-def test_every_socket_option_is_set(opened: Opened) -> None:
-    sock = opened(DirectConnector(FULL).connect(target(opened(Backend()).address), 1.0))
+def test_every_socket_option_is_set_or_left_for_the_connection_that_lasts(opened: Opened) -> None:
+    reached = target(opened(Backend()).address)
+    sock = opened(DirectConnector(FULL).connect(reached, 1.0))
     assert sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY) == 1
+    assert sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_USER_TIMEOUT) == 9_000
+    assert sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE) == 0
+    for level, option, value in reached.late_options:
+        sock.setsockopt(level, option, value)
     assert sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_KEEPALIVE) == 1
     values = [
         sock.getsockopt(_socket.IPPROTO_TCP, option)
-        for option in (_socket.TCP_KEEPIDLE, _socket.TCP_KEEPINTVL, _socket.TCP_KEEPCNT, _socket.TCP_USER_TIMEOUT)
+        for option in (_socket.TCP_KEEPIDLE, _socket.TCP_KEEPINTVL, _socket.TCP_KEEPCNT)
     ]
-    assert values == [61, 11, 7, 9_000]
+    assert values == [61, 11, 7]
 
 
 def test_no_option_is_set_that_was_not_asked_for(opened: Opened) -> None:

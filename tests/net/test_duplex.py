@@ -4,7 +4,7 @@ import gc
 import hashlib
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from time import monotonic
 
 import gevent
@@ -13,6 +13,8 @@ import pytest
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.net.duplex import PARTING_SECS, Duplex, Limits
 from linkerd_tcp.net.half_duplex import Buffer, HalfDuplex
+from linkerd_tcp.net.nursery import nursery
+from linkerd_tcp.net.options import SetSockOpt
 from tests.leaks import no_leaks
 from tests.sockets import eventually, read_all, reset, tcp_pair
 
@@ -23,10 +25,17 @@ assert no_leaks
 class Relay:
     """A duplex between `client` and `endpoint`, run as a server runs it: in a greenlet that closes both sockets."""
 
-    def __init__(self, limits: Limits | None = None, buffer_bytes: int = 65536) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        buffer_bytes: int = 65536,
+        late_options: Sequence[SetSockOpt] = (),
+        said_before: bytes = b"",
+    ) -> None:
         self.client, src = tcp_pair()
         self.endpoint, dst = tcp_pair()
-        self.duplex = Duplex(src, dst, Buffer(buffer_bytes), limits or Limits())
+        self.client.sendall(said_before)
+        self.duplex = Duplex(src, dst, Buffer(buffer_bytes), limits or Limits(), late_options)
         self.src, self.dst = src, dst
         self.greenlet = gevent.spawn(self._run)
         eventually(lambda: self.duplex._greenlet is not None)
@@ -95,6 +104,47 @@ def test_an_ended_stream_leaves_nothing_that_only_the_garbage_collector_finds(re
         assert not any(isinstance(thing, HalfDuplex) for thing in gc.get_objects())
     finally:
         gc.enable()
+
+
+def test_what_the_client_said_before_the_endpoint_was_connected_goes_there_at_once() -> None:
+    relay = Relay(said_before=b"question")
+    assert relay.duplex.rx_bytes == 8, "without another turn of the loop"
+    assert relay.endpoint.recv(100) == b"question"
+    relay.close()
+
+
+@pytest.mark.parametrize("gone", ["client", "endpoint", "both"])
+def test_a_side_that_went_before_the_stream_began_ends_it(gone: str) -> None:
+    client, src = tcp_pair()
+    endpoint, dst = tcp_pair()
+    client.sendall(b"x")
+    for name, sock in (("client", client), ("endpoint", endpoint)):
+        if gone in (name, "both"):
+            reset(sock)
+    duplex = Duplex(src, dst, Buffer(65536), Limits(half_close_secs=0.2))
+    assert gevent.spawn(duplex.run).get(timeout=5) is Cause.RESET
+    for sock in (client, endpoint, src, dst):
+        sock.close()
+
+
+def test_options_that_only_a_lasting_stream_needs_are_set_once_it_has_lasted() -> None:
+    relay = Relay(Limits(idle_secs=3600), late_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])
+    assert relay.dst.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+    eventually(lambda: relay.dst.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1, 5)
+    relay.close()
+
+
+def test_a_stream_that_ends_early_leaves_the_nursery() -> None:
+    relay = Relay(Limits(idle_secs=3600, half_close_secs=60))
+    assert len(nursery()) == 1
+    relay.close()
+    assert len(nursery()) == 0
+
+
+def test_a_long_limit_holds_for_a_stream_that_has_left_the_nursery() -> None:
+    relay = Relay(Limits(idle_secs=2.5))
+    assert relay.cause() is Cause.IDLE
+    relay.close()
 
 
 @pytest.mark.parametrize("side", ["client", "endpoint"])

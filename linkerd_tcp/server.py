@@ -126,6 +126,18 @@ class Server:
         if self.terminator is not None:
             self.terminator.close()
 
+    def hand_over(self) -> None:
+        """Accept nobody any more; open connections go on. Who waits in the listen queue is for the process that has
+        this listener too, and goes on with it.
+        """
+        if self._stopped:
+            return
+        self._wanted, self._stopped = False, True
+        self._acceptor.close()
+        self._crew.close()
+        if self.terminator is not None:
+            self.terminator.close()
+
     def _accept_waiting(self) -> bool:
         """In the hub, where a connection's greenlet may be started."""
         done: AsyncResult[bool] = AsyncResult()
@@ -143,10 +155,8 @@ class Server:
 
     def _accepted(self, client: Socket, peer: Any) -> None:
         self._capacity.take()
-        figures = self.figures
-        figures.accepts += 1
+        self.figures.accepts += 1
         self._crew.start((client, peer[:2]))
-        self._may_accept()
 
     def _may_accept(self) -> bool:
         """False at a limit, and then it pauses until the limits allow more."""
@@ -182,7 +192,9 @@ class Server:
             connected_at = monotonic()
             self.figures.connect_latency.observe(connected_at - record.clock)
             try:
-                duplex = record.flow = Duplex(side, upstream.sock, self._buffer, self._draw_limits())
+                duplex = record.flow = Duplex(
+                    side, upstream.sock, self._buffer, self._draw_limits(), upstream.late_options
+                )
                 record.end(duplex.run(), duplex.detail)
             finally:
                 self.figures.stream_duration.observe(monotonic() - connected_at)

@@ -34,8 +34,8 @@ class Target:
     `sockaddr` holds an IP literal, so that connect() never asks a resolver. `near` says that a connect
     normally ends within its own system call (loopback on Linux). `may_meet_itself` says that a connect could
     be given this very port as its own and so be connected to itself. `attempts` are the connects in progress.
-    `session` is what its connector keeps of the last one: what shortens the next TLS handshake. `late_options` are to be
-    set on a connection to it that lasts longer than a second or two.
+    `session` is what its connector keeps of the last one: what shortens the next TLS handshake. `late_options` are to
+    be set on a connection to it that lasts longer than a second or two.
     """
 
     __slots__ = ("attempts", "family", "late_options", "may_meet_itself", "near", "session", "sockaddr", "text")

@@ -9,10 +9,10 @@ from time import time
 from typing import Any, Final, TypeAlias
 
 from linkerd_tcp.admin.controls import Controls
-from linkerd_tcp.admin.names import addr_state, value_json
+from linkerd_tcp.admin.names import addr_state, watch_json
 from linkerd_tcp.balancers.balancer import Balancer
 from linkerd_tcp.naming.addr import Bound
-from linkerd_tcp.naming.namer import Discovery, WatchState, shown_prefix
+from linkerd_tcp.naming.namer import Discovery, shown_prefix
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.router import Route, Router
 from linkerd_tcp.server import Server
@@ -27,9 +27,9 @@ Cell: TypeAlias = str | dict[str, str]
 
 Table: TypeAlias = dict[str, Any]
 
-_GOOD, _WARN, _BAD, _OFF = "good", "warn", "bad", "off"
-_ENDPOINT_STATES: Final = {"available": _GOOD, "failed": _BAD, "retired": _OFF}
-_ADDR_STATES: Final = {"bound": _GOOD, "neg": _WARN, "pending": _WARN, "failed": _BAD}
+GOOD, WARN, BAD, OFF = "good", "warn", "bad", "off"
+_ENDPOINT_STATES: Final = {"available": GOOD, "failed": BAD, "retired": OFF}
+_ADDR_STATES: Final = {"bound": GOOD, "neg": WARN, "pending": WARN, "failed": BAD}
 
 
 def overview(app: Controls) -> dict[str, Any]:
@@ -38,30 +38,35 @@ def overview(app: Controls) -> dict[str, Any]:
     turns = Turns()
     return {
         "status": _status(app, is_ready),
-        "remarks": [_cut(remark) for remark in remarks[:10]],
+        "remarks": [cut(remark) for remark in remarks[:10]],
         "tables": [
-            _table("routers", "Routers", ROUTER_COLUMNS, _routers(app.routers.values()), turns),
-            _table("servers", "Servers", SERVER_COLUMNS, map(_server, app.servers), turns),
-            _table("endpoints", "Bindings and endpoints", ENDPOINT_COLUMNS, _endpoints(app.routers.values()), turns),
-            _table("namers", "Namers", NAMER_COLUMNS, _namers(app.namers), turns),
+            table("routers", "Routers", ROUTER_COLUMNS, _routers(app.routers.values()), turns),
+            table("servers", "Servers", SERVER_COLUMNS, map(_server, app.servers), turns),
+            table("endpoints", "Bindings and endpoints", ENDPOINT_COLUMNS, _endpoints(app.routers.values()), turns),
+            table("namers", "Namers", NAMER_COLUMNS, _namers(app.namers), turns),
         ],
     }
 
 
 def _status(app: Controls, is_ready: bool) -> list[Cell]:
+    return status(is_ready, len(app.book.open), app.started_at, app.config.admin.read_only, app.last_reload_ok)
+
+
+def status(is_ready: bool, connections: int, started_at: float, read_only: bool, last_reload_ok: bool) -> list[Cell]:
+    """What stands above all. `started_at` is in seconds since the epoch."""
     reload_state: list[Cell] = []
-    if not app.last_reload_ok:
-        reload_state = [_state("last reload refused: the configuration before it goes on", _BAD)]
+    if not last_reload_ok:
+        reload_state = [state_cell("last reload refused: the configuration before it goes on", BAD)]
     return [
-        _state("ready", _GOOD) if is_ready else _state("not ready", _WARN),
-        f"{len(app.book.open):,} open connections",
-        f"up {age(time() - app.started_at)}",
-        *([_state("read only", _OFF)] if app.config.admin.read_only else []),
+        state_cell("ready", GOOD) if is_ready else state_cell("not ready", WARN),
+        f"{connections:,} open connections",
+        f"up {age(time() - started_at)}",
+        *([state_cell("read only", OFF)] if read_only else []),
         *reload_state,
     ]
 
 
-def _table(
+def table(
     name: str, title: str, columns: tuple[tuple[str, str], ...], rows: Iterator[list[Cell]], turns: Turns
 ) -> Table:
     kept: list[list[Cell]] = []
@@ -77,12 +82,12 @@ def _table(
     }
 
 
-_TEXT, _LONG, _SHORT, _NUMBER = "text", "long", "short", "number"
+TEXT, LONG, SHORT, NUMBER = "text", "long", "short", "number"
 """Kinds of columns: what may be wrapped, what needs room, what may not be wrapped, what is aligned on the right."""
 
 ROUTER_COLUMNS: Final = (
-    ("Router", _SHORT), ("Servers", _NUMBER), ("Paths bound", _NUMBER), ("Found", _NUMBER), ("Created", _NUMBER),
-    ("Errors", _NUMBER),
+    ("Router", SHORT), ("Servers", NUMBER), ("Paths bound", NUMBER), ("Found", NUMBER), ("Created", NUMBER),
+    ("Errors", NUMBER),
 )  # fmt: skip
 
 
@@ -90,18 +95,18 @@ def _routers(routers: Iterable[Router]) -> Iterator[list[Cell]]:
     for router in list(routers):
         figures = router.figures
         yield [
-            _cut(router.label),
-            _number(len(router.config.servers)),
-            _number(sum(route.is_bound for route in router.routes())),
-            _number(figures.found),
-            _number(figures.created),
-            _number(sum(figures.errors.values())),
+            cut(router.label),
+            number(len(router.config.servers)),
+            number(sum(route.is_bound for route in router.routes())),
+            number(figures.found),
+            number(figures.created),
+            number(sum(figures.errors.values())),
         ]
 
 
 SERVER_COLUMNS: Final = (
-    ("Address", _SHORT), ("Router", _SHORT), ("Destination", _TEXT), ("Active", _NUMBER), ("Waiting", _NUMBER),
-    ("Accepts", _NUMBER), ("Failures", _NUMBER), ("Failures by cause", _TEXT),
+    ("Address", SHORT), ("Router", SHORT), ("Destination", TEXT), ("Active", NUMBER), ("Waiting", NUMBER),
+    ("Accepts", NUMBER), ("Failures", NUMBER), ("Failures by cause", TEXT),
 )  # fmt: skip
 
 
@@ -110,20 +115,20 @@ def _server(server: Server) -> list[Cell]:
     causes = sorted(figures.failures.items(), key=lambda item: -item[1])
     return [
         server.label,
-        _cut(server.router.label),
-        _cut(str(server.config.dst_name or server.config.identifier_config().kind)),
-        _number(figures.active),
-        _number(figures.waiting),
-        _number(figures.accepts),
-        _number(sum(figures.failures.values())),
+        cut(server.router.label),
+        cut(str(server.config.dst_name or server.config.identifier_config().kind)),
+        number(figures.active),
+        number(figures.waiting),
+        number(figures.accepts),
+        number(sum(figures.failures.values())),
         ", ".join(f"{cause} {times:,}" for cause, times in causes) or NOTHING,
     ]
 
 
 ENDPOINT_COLUMNS: Final = (
-    ("Path", _TEXT), ("Bound to", _TEXT), ("Endpoint", _SHORT), ("State", _SHORT), ("Weight", _NUMBER),
-    ("Open", _NUMBER), ("Pending", _NUMBER), ("Connects", _NUMBER), ("Failures", _NUMBER), ("Last error", _LONG),
-    ("Failed since", _SHORT),
+    ("Path", TEXT), ("Bound to", TEXT), ("Endpoint", SHORT), ("State", SHORT), ("Weight", NUMBER),
+    ("Open", NUMBER), ("Pending", NUMBER), ("Connects", NUMBER), ("Failures", NUMBER), ("Last error", LONG),
+    ("Failed since", SHORT),
 )  # fmt: skip
 
 
@@ -134,88 +139,106 @@ def _endpoints(routers: Iterable[Router]) -> Iterator[list[Cell]]:
 
 
 def _route(route: Route) -> Iterator[list[Cell]]:
-    path = _cut(str(route.path))
+    path = cut(str(route.path))
     if not route.is_bound:
-        state = type(route.tree).__name__.lower().removesuffix("tree")
-        yield [path, NOTHING, NOTHING, _state(state, _ADDR_STATES.get(state, _WARN)), *[NOTHING] * 7]
+        yield unbound_row(path, type(route.tree).__name__.lower().removesuffix("tree"))
     for balancer in dict.fromkeys(route.balancers.values()):
         yield from _balancer(path, balancer)
 
 
+def unbound_row(path: str, state: str) -> list[Cell]:
+    """Of a path that leads to no name; `state` is the kind of its tree."""
+    return [path, NOTHING, NOTHING, state_cell(state, _ADDR_STATES.get(state, WARN)), *[NOTHING] * 7]
+
+
 def _balancer(path: str, balancer: Balancer) -> Iterator[list[Cell]]:
-    bound = _cut(str(balancer.bound))
-    endpoints = balancer.endpoints_json()
-    if not endpoints:
-        addr = addr_state(balancer.addr)
-        words = "no endpoint" if addr["type"] == "bound" else addr["type"]
-        state = _state(words, _WARN if addr["type"] == "bound" else _ADDR_STATES[addr["type"]])
-        yield [path, bound, NOTHING, state, *[NOTHING] * 5, _cut(addr.get("cause", NOTHING)), NOTHING]
     # In discovery's order, those it names no more last: a row must not move because its endpoint failed.
     listed = balancer.addr.addresses if isinstance(balancer.addr, Bound) else ()
     places = {str(address): place for place, address in enumerate(listed)}
-    for endpoint in sorted(endpoints, key=lambda each: places.get(each["address"], len(places))):
-        yield [path, bound, *_endpoint(endpoint)]
+    endpoints = sorted(balancer.endpoints_json(), key=lambda each: places.get(each["address"], len(places)))
+    yield from balancer_rows(path, cut(str(balancer.bound)), addr_state(balancer.addr), endpoints)
 
 
-def _endpoint(endpoint: dict[str, Any]) -> list[Cell]:
+def balancer_rows(
+    path: str, bound: str, addr: dict[str, str], endpoints: Iterable[dict[str, Any]]
+) -> Iterator[list[Cell]]:
+    """Of a balancer in /bindings.json; `path` and `bound` are cut."""
+    is_empty = True
+    for endpoint in endpoints:
+        is_empty = False
+        yield [path, bound, *endpoint_cells(endpoint)]
+    if is_empty:
+        words = "no endpoint" if addr["type"] == "bound" else addr["type"]
+        state = state_cell(words, WARN if addr["type"] == "bound" else _ADDR_STATES[addr["type"]])
+        yield [path, bound, NOTHING, state, *[NOTHING] * 5, cut(addr.get("cause", NOTHING)), NOTHING]
+
+
+def endpoint_cells(endpoint: dict[str, Any]) -> list[Cell]:
     state = endpoint["state"]
-    shown = _state(state, _ENDPOINT_STATES[state])
+    shown = state_cell(state, _ENDPOINT_STATES[state])
     if endpoint["drained"]:
-        shown = _state("drained" if state == "available" else f"{state}, drained", _OFF)
+        shown = state_cell("drained" if state == "available" else f"{state}, drained", OFF)
     since = endpoint["failedSince"]
     return [
         endpoint["address"],
         shown,
         f"{endpoint['weight']:g}",
-        _number(endpoint["open"]),
-        _number(endpoint["pending"]),
-        _number(endpoint["connects"]),
-        _number(endpoint["failures"]),
-        _cut(endpoint["lastError"] or NOTHING),
+        number(endpoint["open"]),
+        number(endpoint["pending"]),
+        number(endpoint["connects"]),
+        number(endpoint["failures"]),
+        cut(endpoint["lastError"] or NOTHING),
         NOTHING if since is None else ago(since),
     ]
 
 
 NAMER_COLUMNS: Final = (
-    ("Namer", _TEXT), ("Name", _TEXT), ("State", _SHORT), ("Addresses", _NUMBER), ("Value", _LONG),
-    ("Last good", _SHORT), ("Error", _LONG), ("Next attempt", _SHORT),
+    ("Namer", TEXT), ("Name", TEXT), ("State", SHORT), ("Addresses", NUMBER), ("Value", LONG),
+    ("Last good", SHORT), ("Error", LONG), ("Next attempt", SHORT),
 )  # fmt: skip
 
 
 def _namers(namers: Iterable[Discovery]) -> Iterator[list[Cell]]:
     for namer in list(namers):
-        prefix = _cut(shown_prefix(namer))
+        prefix = cut(shown_prefix(namer))
         asked = False
         for watch in namer.watches():
             asked = True
-            yield [prefix, *_watch(watch)]
+            yield [prefix, *watch_cells(watch_json(watch))]
         if not asked:
-            yield [prefix, _cut(namer.kind), "nothing asked for yet", *[NOTHING] * 5]
+            yield unwatched_row(prefix, namer.kind)
 
 
-def _watch(watch: WatchState) -> list[Cell]:
-    stale = watch.is_stale
-    words = f"{watch.state}, stale" if stale and watch.state == "bound" else _cut(watch.state)
+def unwatched_row(prefix: str, kind: str) -> list[Cell]:
+    """Of a namer that was asked for nothing yet; `prefix` is cut."""
+    return [prefix, cut(kind), "nothing asked for yet", *[NOTHING] * 5]
+
+
+def watch_cells(watch: dict[str, Any]) -> list[Cell]:
+    """Of a watch in /namers.json."""
+    stale = watch["error"] is not None
+    words = f"{watch['state']}, stale" if stale and watch["state"] == "bound" else cut(watch["state"])
+    good_at, next_at = watch["lastGoodAt"], watch["nextAttemptAt"]
     return [
-        _cut(watch.name),
-        _state(words, _BAD if stale else _ADDR_STATES.get(watch.state, _OFF)),
-        _number(watch.addresses),
-        _cut(", ".join(value_json(watch)) or NOTHING),
-        NOTHING if watch.last_good_at is None else ago(watch.last_good_at),
-        _cut(watch.error or NOTHING),
-        NOTHING if watch.next_attempt_at is None else ahead(watch.next_attempt_at),
+        cut(watch["name"]),
+        state_cell(words, BAD if stale else _ADDR_STATES.get(watch["state"], OFF)),
+        number(watch["addresses"]),
+        cut(", ".join(watch["value"]) or NOTHING),
+        NOTHING if good_at is None else ago(good_at),
+        cut(watch["error"] or NOTHING),
+        NOTHING if next_at is None else ahead(next_at),
     ]
 
 
-def _state(text: str, state: str) -> Cell:
+def state_cell(text: str, state: str) -> Cell:
     return {"text": text, "state": state}
 
 
-def _number(number: int) -> str:
+def number(number: int) -> str:
     return f"{number:,}"
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
     """At most MOST_CHARS of `text`, what cannot be seen escaped: direction marks and controls of strangers' names."""
     short = text if len(text) <= MOST_CHARS else text[: MOST_CHARS - 1] + "…"
     if short.isprintable():

@@ -1,18 +1,20 @@
 """What can be read of all workers, or with `?worker=1` of one."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from time import time
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 
+from linkerd_tcp import __version__
 from linkerd_tcp.admin.connections import Query
 from linkerd_tcp.admin.names import namer_lines
+from linkerd_tcp.admin.overview import cut, status
 from linkerd_tcp.admin.private import figure_lines, metric_json
 from linkerd_tcp.admin.process import OtherCollector, process_collectors
-from linkerd_tcp.admin.reads import add_probes, config_json
+from linkerd_tcp.admin.reads import HTML, add_probes, config_json
 from linkerd_tcp.metrics import CONTENT_TYPE, exposition
 from linkerd_tcp.naming.namer import Discovery
 from linkerd_tcp.record import Book, address_text
@@ -21,7 +23,7 @@ from linkerd_tcp.server import Server
 from linkerd_tcp.web.guard import Guard
 from linkerd_tcp.web.inputs import refuse
 from linkerd_tcp.web.streams import array, dump_pieces, dumps, rows, stream
-from linkerd_tcp.workers.everyone import Everyone
+from linkerd_tcp.workers.everyone import PROBE_SECS, Everyone
 from linkerd_tcp.workers.fleet import WorkerRow
 from linkerd_tcp.workers.gather import Question, Silence, lines, values
 from linkerd_tcp.workers.merge import (
@@ -33,6 +35,7 @@ from linkerd_tcp.workers.merge import (
     read_page,
     unanswered,
 )
+from linkerd_tcp.workers.page import tables
 from linkerd_tcp.workers.sums import Figures, Ledger, Processes, Summed, Workers, read_snapshot
 
 METRICS: Final = ("/metrics", "/admin/metrics", "/admin/metrics/prometheus")
@@ -57,10 +60,12 @@ def blueprint(everyone: Everyone, guard: Guard) -> Blueprint:
         number = request.args.get("worker")
         return None if number is None or request.path == "/" else _of(everyone, everyone.worker(number))
 
+    measured = Measured(everyone)
     add_probes(routes, everyone)
-    _add_metrics(routes, everyone)
+    _add_metrics(routes, everyone, measured)
     _add_state(routes, everyone)
     _add_delegator(routes, everyone)
+    _add_page(routes, everyone, measured, guard)
     return routes
 
 
@@ -103,16 +108,18 @@ class Measured:
 
     def __init__(self, everyone: Everyone) -> None:
         self._everyone = everyone
-        self._started_at = time()
-        self._collectors = process_collectors(self._started_at)
+        self.started_at = time()
+        self._collectors = process_collectors(self.started_at)
         self._ledger = Ledger()
 
-    def ask(self) -> tuple[Figures, Mapping[str, list[dict[str, Any]]], set[int]]:
-        """(what all make together, what each process says of itself, which workers have answered)"""
-        found, _ = self._everyone.ask("/figures")
+    def ask(self, of: Container[int] | None = None) -> tuple[Figures, Mapping[str, list[dict[str, Any]]], set[int]]:
+        """(what all make together, what each process says of itself, which workers have answered); only these workers
+        (`of`, or all) are asked.
+        """
+        found, _ = self._everyone.ask("/figures", of=of)
         heard = {str(worker): read_snapshot(values(body)) for worker, body in found.items()}
         metrics = (metric for collector in self._collectors for metric in collector.collect())
-        heard["admin"] = read_snapshot(map(json.loads, figure_lines(_Own(self._everyone), self._started_at, metrics)))
+        heard["admin"] = read_snapshot(map(json.loads, figure_lines(_Own(self._everyone), self.started_at, metrics)))
         processes = {name: snapshot.process for name, snapshot in heard.items()}
         processes["supervisor"] = [
             metric_json(metric) for metric in OtherCollector(self._everyone.fleet.supervisor_pid).collect()
@@ -132,9 +139,7 @@ class _Own:
         self.dropped_lines = {("log", reason): times for reason, times in everyone.own_logs.dropped.items()}
 
 
-def _add_metrics(routes: Blueprint, everyone: Everyone) -> None:
-    measured = Measured(everyone)
-
+def _add_metrics(routes: Blueprint, everyone: Everyone, measured: Measured) -> None:
     def metrics() -> Response:
         figures, processes, answered = measured.ask()
         workers = Workers(everyone.fleet.workers, answered)
@@ -147,8 +152,7 @@ def _add_metrics(routes: Blueprint, everyone: Everyone) -> None:
 def _add_state(routes: Blueprint, everyone: Everyone) -> None:
     @routes.get("/config.json")
     def config() -> Response:
-        listening = [(router, address_text(address)) for router, address in everyone.fleet.servers]
-        return stream(dump_pieces(config_json(everyone.config, listening, everyone.beside.namerd_address)))
+        return stream(dump_pieces(config_json(everyone.config, _listening(everyone), everyone.beside.namerd_address)))
 
     @routes.get("/workers.json")
     def workers() -> Response:
@@ -183,6 +187,58 @@ def _add_state(routes: Blueprint, everyone: Everyone) -> None:
         page, next_id = merge_pages([read_page(lines(body)) for body in found.values()], query.limit)
         end = f', "next": {dumps(next_id)}{unanswered(missing)}'
         return stream(_object("connections", ((text,) for text in page), end))
+
+
+def _add_page(routes: Blueprint, everyone: Everyone, measured: Measured, guard: Guard) -> None:
+    @routes.get("/")
+    def page() -> Response:
+        number = request.args.get("worker")
+        view = _overview(everyone, measured) if number is None else _view_of(everyone, everyone.worker(number))
+        view["workers"] = [row.number for row in everyone.fleet.workers]
+        view["worker"] = number
+        template = current_app.jinja_env.get_template("overview.html")
+        return stream(template.generate(view=view, token=guard.token, version=__version__), HTML)
+
+    @routes.get("/overview.json")
+    def overview_json() -> Response:
+        return stream(dump_pieces(_overview(everyone, measured)))
+
+
+def _view_of(everyone: Everyone, row: WorkerRow) -> dict[str, Any]:
+    reply = everyone.ask_one(row, Question("/overview.json"))
+    if isinstance(reply, Silence):
+        refuse(f"worker {row.number} does not answer: {reply.why}", 504)
+    view: dict[str, Any] = json.loads(reply.body)
+    return view
+
+
+def _overview(everyone: Everyone, measured: Measured) -> dict[str, Any]:
+    fleet = everyone.fleet
+    # Who does not answer to this is not asked for the rest.
+    states, missing = everyone.states(PROBE_SECS)
+    is_ready, words = everyone.readiness(states, missing)
+    figures, _, _ = measured.ask(states)
+    bindings, _ = everyone.ask("/bindings", of=states)
+    namers, _ = everyone.ask("/namers", of=states)
+    connections = sum(state["connections"] for state in states.values())
+    return {
+        "status": status(
+            is_ready, connections, measured.started_at, fleet.config.admin.read_only, fleet.last_reload_ok
+        ),
+        "remarks": [cut(word) for word in words[:10]],
+        "tables": tables(
+            [_worker(row, states.get(row.number)) for row in fleet.workers],
+            missing,
+            _listening(everyone),
+            figures,
+            merge_bindings(map(lines, bindings.values())),
+            merge_namers([*map(values, namers.values()), _own_namers(everyone)]),
+        ),
+    }
+
+
+def _listening(everyone: Everyone) -> list[tuple[str, str]]:
+    return [(router, address_text(address)) for router, address in everyone.fleet.servers]
 
 
 def _object(key: str, items: Iterable[Iterable[str]], end: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """All workers and the supervisor, as the admin paths see them: what one process's `App` is to its own."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import quote
 
@@ -69,7 +69,10 @@ class Everyone:
     @property
     def ready(self) -> tuple[bool, list[str]]:
         """Whether all workers are. One that is being replaced may take a moment: its questions wait for the new one."""
-        states, missing = self.states(PROBE_SECS)
+        return self.readiness(*self.states(PROBE_SECS))
+
+    def readiness(self, states: Mapping[int, Shape], missing: Mapping[int, str]) -> tuple[bool, list[str]]:
+        """The same, where `states` has been asked already."""
         is_ready, words = merge_ready(states, missing, remarks(self.beside.namers))
         return is_ready and not self.fleet.stopping, words
 
@@ -78,9 +81,12 @@ class Everyone:
         found, missing = self.ask("/state", deadline_secs)
         return {worker: json.loads(body) for worker, body in found.items()}, missing
 
-    def ask(self, path: str, deadline_secs: float = DEADLINE_SECS) -> tuple[dict[int, bytes], dict[int, str]]:
-        """What workers answer to a private path; and of the others, why there is nothing."""
-        return bodies(self.asker.ask(self.fleet.workers, Question(PREFIX + path), deadline_secs))
+    def ask(
+        self, path: str, deadline_secs: float = DEADLINE_SECS, of: Container[int] | None = None
+    ) -> tuple[dict[int, bytes], dict[int, str]]:
+        """What workers (`of`, or all) answer to a private path; and of the others, why there is nothing."""
+        rows = [row for row in self.fleet.workers if of is None or row.number in of]
+        return bodies(self.asker.ask(rows, Question(PREFIX + path), deadline_secs))
 
     def ask_one(self, row: WorkerRow, question: Question, deadline_secs: float = DEADLINE_SECS) -> Reply:
         return self.asker.ask((row,), question, deadline_secs)[row.number]

@@ -1,5 +1,5 @@
 // Keeps the first page current: asks for the same tables that the server drew, two seconds after the last answer,
-// and changes only the text that differs. Nothing is asked for while the page is hidden.
+// and changes only the text that differs. Nothing is asked for while the page is hidden. `?worker=1` is the page's, too.
 "use strict";
 
 const INTERVAL_MS = 2000;
@@ -64,7 +64,7 @@ async function refresh() {
   if (asking) return;
   asking = true;
   try {
-    const answer = await fetch("/overview.json", { signal: AbortSignal.timeout(DEADLINE_MS) });
+    const answer = await fetch("/overview.json" + location.search, { signal: AbortSignal.timeout(DEADLINE_MS) });
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     const view = await answer.json();
     list(document.getElementById("status"), view.status);

@@ -4,15 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH_READY := $(VENV)/.bench
 BACKENDS ?= 8081-8083
 CONFIG ?= example-standalone.yml
 TESTS ?=
+BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench clean
+.PHONY: help run test lint format bench bench-micro clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/'
 
 run: $(READY) ## Run the example with three built-in backends; then: curl http://127.0.0.1:7474/
 	$(BIN)/linkerd-tcp --backends $(BACKENDS) $(CONFIG)
@@ -29,12 +31,19 @@ format: $(READY) ## Put the code in shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## Run what is in benchmarks/ (needs nginx, haproxy, wrk and h2load)
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+bench: $(BENCH_READY) ## Beside HAProxy and nginx, half an hour; BENCH='--only keep-alive', --quick or --list for less
+	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-micro: $(BENCH_READY) ## What single steps of a connection cost, in process
+	$(BIN)/pytest benchmarks/micro $(BENCH)
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BENCH_READY): $(READY)
+	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	@touch $@
 
 $(READY): setup.py pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: there is no $(PYTHON) here; install Python 3.11 or newer, or say make PYTHON=/path/to/python3" >&2; exit 1; }

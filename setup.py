@@ -57,6 +57,7 @@ setup(
     extras_require={
         # For the tests of plug-ins: linkerd_tcp.testing.
         "testing": ["pytest>=8", "hypothesis>=6.100"],
+        "bench": ["matplotlib>=3.8", "psutil>=5.9", "pytest>=8", "pytest-benchmark>=5"],
         "test": [
             "pytest>=8",
             "hypothesis>=6.100",

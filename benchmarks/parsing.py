@@ -1,0 +1,75 @@
+"""What load generators print, as numbers. Pure; ParseError shows the output that makes no sense."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+_MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
+
+
+class ParseError(ValueError):
+    """The output of a load generator is not what was expected."""
+
+
+def wrk(text: str) -> dict[str, float]:
+    """Of `wrk --latency`: requests, per_second, failed, p50_ms, p90_ms, p99_ms."""
+    found = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)\b", text)
+    if found is None or int(found[1]) == 0:
+        raise ParseError(f"wrk measured nothing: {_end_of(text)}")
+    requests = int(found[1])
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    failed = sum(int(number) for number in errors.groups()) if errors else 0
+    figures = {
+        "requests": requests,
+        "per_second": requests / (float(found[2]) * _MS[found[3]] / 1000),
+        "failed": failed + (int(refused[1]) if refused else 0),
+    }
+    for percentile, value, unit in re.findall(r"^\s+(50|90|99)%\s+([\d.]+)(us|ms|s|m)\b", text, re.MULTILINE):
+        figures[f"p{percentile}_ms"] = float(value) * _MS[unit]
+    return figures
+
+
+def h2load(text: str, log: Iterable[str], seconds: float) -> dict[str, float]:
+    """Of h2load and the lines of its `--log-file`: requests, all_requests, per_second, failed, p50_ms, p99_ms, p999_ms.
+
+    Of the last `seconds` of the log, but for all_requests: the warm-up before is in the log, and not in h2load's own
+    counts. A request that was not answered in time is in no percentile, but in `failed`.
+    """
+    found = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", text)
+    if found is None or int(found[1]) == 0:
+        raise ParseError(f"h2load measured nothing: {_end_of(text)}")
+    succeeded, *bad = (int(number) for number in found.groups())
+    rows = [(int(at), int(took)) for at, _, took in (line.split("\t")[:3] for line in log)]
+    begin = max((at + took for at, took in rows), default=0) - seconds * 1e6
+    millis = [took / 1000 for at, took in rows if at >= begin]
+    return {
+        "requests": succeeded,
+        "all_requests": len(rows),
+        "per_second": succeeded / seconds,
+        "failed": sum(bad),
+        **percentiles(millis),
+    }
+
+
+def percentiles(values_ms: Sequence[float]) -> dict[str, float]:
+    """p50_ms, p99_ms, p999_ms: the value that so many are not above (nearest rank). ParseError of none."""
+    if not values_ms:
+        raise ParseError("there are no latencies")
+    ranked = sorted(values_ms)
+    names = {"p50_ms": 0.5, "p99_ms": 0.99, "p999_ms": 0.999}
+    return {name: ranked[max(0, -int(-share * len(ranked) // 1) - 1)] for name, share in names.items()}
+
+
+def metrics(text: str) -> dict[str, float]:
+    """Prometheus text: the sum over all label sets of each name, without histogram buckets."""
+    sums: dict[str, float] = {}
+    for line in text.splitlines():
+        found = re.match(r"([a-zA-Z_:][\w:]*)(?:\{.*\})? (\S+)", line)
+        if found and not found[1].endswith("_bucket"):
+            sums[found[1]] = sums.get(found[1], 0.0) + float(found[2])
+    return sums
+
+
+def _end_of(text: str) -> str:
+    return text.strip()[-500:] or "(it printed nothing)"

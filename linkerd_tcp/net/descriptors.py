@@ -7,8 +7,8 @@ from typing import Final
 
 DESCRIPTORS_PER_CONNECTION: Final = 2
 
-RESERVE: Final = 256
-"""Descriptors kept for everything but proxied connections: admin, logs, watches, resolvers, endpoint files."""
+RESERVE: Final = 320
+"""Descriptors kept for everything but proxied connections: admin, logs, watches, resolvers, files, pipes of bulk."""
 
 _log = logging.getLogger(__name__)
 

@@ -1,12 +1,10 @@
 """One direction of a connection where at least one side speaks TLS."""
 
-from typing import Any, Final
+from typing import Any
 
-from linkerd_tcp.net.half_duplex import Buffer, End, HalfDuplex, Owner
+from linkerd_tcp.net.half_duplex import BULK_READS, Buffer, End, HalfDuplex, Owner
+from linkerd_tcp.net.splice import Pipe
 from linkerd_tcp.net.tls import TlsEnd
-
-BULK_READS: Final = 4
-"""So many large ones are bulk."""
 
 
 class SecureHalfDuplex(HalfDuplex):
@@ -16,15 +14,13 @@ class SecureHalfDuplex(HalfDuplex):
     read takes more once several were large and the reader took all of them, until it once does not.
     """
 
-    __slots__ = ("_broken", "_buffer", "_ending", "_first", "_large", "_secure_sink", "_secure_source")
+    __slots__ = ("_broken", "_buffer", "_ending", "_first", "_secure_sink", "_secure_source")
 
     def __init__(self, owner: Owner, loop: Any, source: End, sink: End, buffer: Buffer) -> None:
         super().__init__(owner, loop, source, sink, buffer)
         self._secure_source = source if isinstance(source, TlsEnd) else None
         self._secure_sink = sink if isinstance(sink, TlsEnd) else None
         self._buffer = buffer
-        self._large = 0
-        """Wake-ups that moved more than half a buffer, since the sink last did not take all."""
         self._ending = False
         """The source has ended, and the sink has not been told yet."""
         self._broken: OSError | None = None
@@ -101,7 +97,7 @@ class SecureHalfDuplex(HalfDuplex):
             self.bytes += moved
             self.last_at = self._now()
             if 2 * moved > len(self._memory):
-                self._large += 1
+                self._in_row += 1  # since the sink last did not take all
         self._say(held)
 
     def _say(self, held: bytearray) -> None:
@@ -112,7 +108,7 @@ class SecureHalfDuplex(HalfDuplex):
             self._hold(memoryview(held))
         elif self._ending:
             self._end_of_input()
-        elif self._large >= BULK_READS:
+        elif self._in_row >= BULK_READS:
             self._memory, self._view = self._buffer.wide_memory, self._buffer.wide_view
 
     def _gather(self, size: int) -> tuple[int, bool]:
@@ -137,8 +133,8 @@ class SecureHalfDuplex(HalfDuplex):
             return size, False
         return size, True
 
-    def _hold(self, rest: memoryview) -> None:
-        self._large = 0
+    def _hold(self, rest: memoryview | Pipe) -> None:
+        self._in_row = 0
         self._memory, self._view = self._buffer.memory, self._buffer.view
         super()._hold(rest)
 

@@ -16,7 +16,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
 
 
 def test_some_descriptors_are_kept_back_whatever_the_limit() -> None:
-    assert Capacity(20_000).most == (20_000 - 256) // 2
+    assert Capacity(20_000).most == (20_000 - 320) // 2
     assert Capacity(100).most == (100 - 25) // 2
     assert Capacity(2).most == 1
 

@@ -15,11 +15,21 @@ from linkerd_tcp.net.duplex import PARTING_SECS, Duplex, Limits
 from linkerd_tcp.net.half_duplex import Buffer, HalfDuplex
 from linkerd_tcp.net.nursery import nursery
 from linkerd_tcp.net.options import SetSockOpt
+from linkerd_tcp.net.splice import Pipes
 from tests.leaks import no_leaks
 from tests.sockets import eventually, read_all, reset, tcp_pair
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 assert no_leaks
+
+
+@pytest.fixture(autouse=True, params=["copied", "spliced"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every promise is kept both ways: here one is taken from the first byte to the last."""
+    if request.param == "copied":
+        monkeypatch.setattr(Pipes, "take", lambda self: None)
+    else:
+        monkeypatch.setattr(HalfDuplex, "_readable", HalfDuplex._splice)
 
 
 class Relay:
@@ -35,7 +45,8 @@ class Relay:
         self.client, src = tcp_pair()
         self.endpoint, dst = tcp_pair()
         self.client.sendall(said_before)
-        self.duplex = Duplex(src, dst, Buffer(buffer_bytes), limits or Limits(), late_options)
+        self.buffer = Buffer(buffer_bytes)
+        self.duplex = Duplex(src, dst, self.buffer, limits or Limits(), late_options)
         self.src, self.dst = src, dst
         self.greenlet = gevent.spawn(self._run)
         eventually(lambda: self.duplex._greenlet is not None)
@@ -56,6 +67,7 @@ class Relay:
         self.endpoint.close()
         self.greenlet.join(5)
         assert self.greenlet.dead
+        self.buffer.pipes.give_up()
 
 
 @pytest.fixture
@@ -174,6 +186,7 @@ def test_a_reset_that_writing_finds_first_is_no_fin_to_the_other_side(relay: Rel
 def test_what_is_held_for_a_stopped_reader_of_an_endpoint_that_is_gone_is_not_held_for_ever() -> None:
     relay = Relay(Limits(half_close_secs=0.2))
     relay.endpoint.settimeout(0.2)
+    relay.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     with pytest.raises(TimeoutError):
         relay.endpoint.sendall(b"x" * 30_000_000)
     reset(relay.endpoint)
@@ -206,6 +219,7 @@ def test_a_stopped_reader_stops_the_writer_and_loses_nothing(buffer_bytes: int) 
     sent = random.Random(1).randbytes(size)
     writer = gevent.spawn(lambda: (relay.client.sendall(sent), relay.client.shutdown(socket.SHUT_WR)))
     if buffer_bytes > 1:
+        relay.endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         eventually(lambda: relay.duplex.to_dst.rest is not None)
         held = relay.duplex.rx_bytes
         gevent.sleep(0.05)  # the promise is that nothing happens meanwhile

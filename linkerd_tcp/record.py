@@ -6,6 +6,7 @@ closes a connection from outside read only this.
 
 from collections import deque
 from collections.abc import Iterator
+from heapq import merge
 from itertools import count
 from time import monotonic, time
 from typing import Any, Final, NamedTuple, Protocol
@@ -15,10 +16,16 @@ from linkerd_tcp.errors import Cause
 from linkerd_tcp.naming.addr import Address
 from linkerd_tcp.naming.path import Path
 
-CLOSED_KEPT: Final = 10_000
-"""Ended connections that are remembered, the newest ones."""
+ENDED_KEPT: Final = 3_000
+"""Connections that ended well and are remembered, the newest ones. Few enough to stay in the processor's cache: at ten
+thousand a second each new one takes the memory of the oldest."""
+
+FAILED_KEPT: Final = 7_000
+"""Failed ones, which no flood of good ones washes away."""
 
 MAX_ATTEMPTS_KEPT: Final = 100
+
+_ACCEPTED: Final = (0.0, "accepted")
 
 
 class Attempt(NamedTuple):
@@ -96,7 +103,7 @@ class Record:
         self.explanation: Any = None
         """The delegation of `path`, kept for connections that found no endpoint."""
         self.attempts: list[Attempt] = []
-        self.steps: list[tuple[float, str]] = [(0.0, "accepted")]
+        self.steps: list[tuple[float, str]] = [_ACCEPTED]
         self.task: Any = None
         """The greenlet that owns the connection until it has ended."""
 
@@ -107,6 +114,11 @@ class Record:
     @property
     def is_open(self) -> bool:
         return self.duration is None
+
+    @property
+    def ended_at(self) -> float:
+        """On the clock of time.monotonic; of one that has ended."""
+        return self.clock + (self.duration or 0.0)
 
     def step(self, what: str) -> None:
         """Note that `what` happened now."""
@@ -182,16 +194,22 @@ def _proxy_json(record: Record) -> dict[str, Any] | None:
 
 
 class Book:
-    """Every open connection by number, and the newest closed ones, oldest first.
+    """Every open connection by number, and the newest closed ones.
 
     `numbers` rise; with several workers they are of the clock (`clock_numbers`), and so in one order over all of them.
     """
 
     def __init__(
-        self, closed_kept: int = CLOSED_KEPT, *, worker: int = 0, numbers: Iterator[int] | None = None
+        self,
+        ended_kept: int = ENDED_KEPT,
+        failed_kept: int = FAILED_KEPT,
+        *,
+        worker: int = 0,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         self.open: dict[int, Record] = {}
-        self.closed: deque[Record] = deque(maxlen=closed_kept)
+        self._ended: deque[Record] = deque(maxlen=ended_kept)
+        self._failed: deque[Record] = deque(maxlen=failed_kept)
         self._worker = worker
         self._numbers = count(1) if numbers is None else numbers
 
@@ -202,13 +220,25 @@ class Book:
         self.open[number] = record
         return record
 
+    @property
+    def closed(self) -> list[Record]:
+        """Those that are remembered, the last to end last."""
+        return list(merge(self._ended, self._failed, key=lambda record: record.ended_at))
+
+    def records(self) -> list[Record]:
+        """Every one, open or remembered, in no order: one copy in one go, and whoever ends meanwhile is in it once."""
+        return [*self.open.values(), *self._ended, *self._failed]
+
     def end(self, record: Record) -> None:
         """Close the record: its figures are final from here on."""
         record.rx_bytes, record.tx_bytes = record.bytes_so_far()
         record.flow = record.task = None
         record.duration = monotonic() - record.clock
+        envelope, cause = record.envelope, record.cause
+        if envelope is not None and envelope.proxy is None:
+            record.envelope = None  # the record has all that is shown of it
         del self.open[record.number]
-        self.closed.append(record)
+        (self._failed if cause is None or cause.is_failure else self._ended).append(record)
 
 
 def clock_numbers() -> Iterator[int]:

@@ -150,8 +150,7 @@ def _page(book: Book, query: Query) -> tuple[list[Record], str | None]:
 
 def _newest(book: Book, query: Query) -> list[Record]:
     """The page and, if there is one, the record after it."""
-    # One copy of both in one turn: a connection that closes meanwhile is in it once.
-    records = [*book.open.values(), *book.closed]
+    records = book.records()
     return [record for _, record in nlargest(query.limit + 1, _matching(records, query))]
 
 

@@ -15,17 +15,21 @@ Stop:
 3. open connections go on until they end; one second before the grace is over the quiet ones are ended with FIN;
 4. at the grace the rest are reset, cause `shutdown`;
 5. routers, namers and the access log end; admin last.
+
+A worker (`linkerd_tcp.workers`) is the same program on listeners that it was `Given`, and its steps come from outside:
+`open` and `begin` for start, `prepare` and `switch` or `undo` for a reload, since all workers do them together.
 """
 
 import logging
 import os
-from collections.abc import Callable
+from _socket import socket as Socket
+from collections.abc import Callable, Mapping
 from math import inf
 from time import monotonic, time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import gevent
-from gevent.event import AsyncResult
+from gevent.event import AsyncResult, Event
 from gevent.lock import Semaphore
 
 from linkerd_tcp.admin.server import AdminServer
@@ -38,11 +42,11 @@ from linkerd_tcp.net.descriptors import Capacity, raise_limit
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
 from linkerd_tcp.net.turns import Turns
-from linkerd_tcp.record import Book
+from linkerd_tcp.record import Book, clock_numbers
 from linkerd_tcp.router import Router
 from linkerd_tcp.server import Server, end_connection
 from linkerd_tcp.staleness import remarks
-from linkerd_tcp.transition import Running, Transition, stop_listening
+from linkerd_tcp.transition import Running, ServerKey, Transition, stop_listening
 
 if TYPE_CHECKING:
     from linkerd_tcp.controller.control import Control
@@ -60,19 +64,35 @@ POLL_SECS: Final = 0.02
 _log = logging.getLogger(__name__)
 
 
+class Given(NamedTuple):
+    """What a worker has from its supervisor. The sockets listen already, and others go on holding them."""
+
+    worker: int
+    listeners: Mapping[ServerKey, Socket]
+    admin: Socket
+    """A UNIX socket, on which its own admin app answers."""
+
+
 class App:
     """See the module. `load` reads the configuration again for a reload; ConfigError where that cannot be."""
 
-    def __init__(self, config: AppConfig, load: Callable[[], AppConfig], logs: Logs) -> None:
+    def __init__(
+        self, config: AppConfig, load: Callable[[], AppConfig], logs: Logs, given: Given | None = None
+    ) -> None:
         self.config = config
         self.logs = logs
         self.started_at = time()
         self.last_reload_ok = True
-        self.book = Book()
+        self.book = Book() if given is None else Book(worker=given.worker, numbers=clock_numbers())
+        self.deaf = Event()
+        """Set once nothing listens any more, at a stop."""
+        self._given = given
         self._load = load
         capacity, buffer = Capacity(raise_limit()), Buffer(config.buffer_size_bytes)
         self._running = Running(HostResolver(), capacity, buffer, self.book, logs.say)
         self._accepting = False
+        self._prepared: tuple[AppConfig, Transition] | None = None
+        self._handed_over = False
         self._stop_asked: AsyncResult[float | None] = AsyncResult()
         self._grace_until = inf
         """When the grace ends at the latest, time.monotonic seconds."""
@@ -132,14 +152,26 @@ class App:
 
     def start(self) -> None:
         """Start everything; StartError, with nothing left running, where the system refuses something."""
+        self.open()
+        self.begin()
+
+    def open(self) -> None:
+        """All of the start that can fail. Nothing is accepted yet."""
+        given = self._given
         try:
-            self._admin.bind()
+            if given is None:
+                self._admin.bind()
+            else:
+                self._admin.adopt(given.admin)
             self._bind_control_server()
-            transition = Transition(self._running, self.config)
+            self.prepare(self.config, None if given is None else given.listeners)
         except LinkerdTcpError:
-            self._close()
+            self.close()
             raise
-        transition.switch()
+
+    def begin(self) -> None:
+        """The rest of it: serve."""
+        self.switch()
         self._accepting = True
         self._sweeper = gevent.spawn(self._sweep)
         if self._control_server is not None:
@@ -159,10 +191,15 @@ class App:
             self._control_server.close()
 
     def run_until_stopped(self) -> None:
-        """Serve until `shutdown`, then stop as the module says."""
+        """Serve until `shutdown` or `hand_over`, then stop as the module says."""
         grace_secs = self._stop_asked.get()
         self._drain(self.config.admin.grace_secs if grace_secs is None else grace_secs)
-        self._close()
+        self.close()
+
+    def hand_over(self) -> None:
+        """Ask for the stop of a worker whose replacement serves already, on the same sockets: their queues are its."""
+        self._handed_over = True
+        self.shutdown()
 
     def shutdown(self, grace_secs: float | None = None) -> None:
         """Ask for the stop, with another grace than the configured one if given; returns at once.
@@ -195,23 +232,41 @@ class App:
             self._refuse_when_stopping()
             try:
                 new = self._load()
-                config = keep_running(self.config, new)
-                transition = Transition(self._running, config)
+                changes = self.prepare(keep_running(self.config, new))
             except LinkerdTcpError as error:
                 self.last_reload_ok = False
                 for line in str(error).splitlines():
                     _log.error("not reloaded, everything stays as it was: %s", line)
                 raise
-            later = restart_only_changes(self.config, new)
-            changes = transition.changes + admin_changes(self.config, config)
-            self.config = config
-            transition.switch()
-            self._admin.reconfigure()
-            if config.namerd is not None and self._control_server is not None:
-                self._control_server.reconfigure(config.namerd)
+            changes += restart_only_changes(self.config, new)
+            self.switch()
             self.last_reload_ok = True
-            _log.info("reloaded: %s", "; ".join(changes + later) or "nothing changed")
-            return changes + later
+            _log.info("reloaded: %s", "; ".join(changes) or "nothing changed")
+            return changes
+
+    def prepare(self, config: AppConfig, listeners: Mapping[ServerKey, Socket] | None = None) -> list[str]:
+        """Make ready for `config`, with new `listeners` where they are not made here; a line for each thing it changes.
+
+        StartError, and then nothing is prepared. Else `switch` or `undo` comes next.
+        """
+        transition = Transition(self._running, config, listeners)
+        self._prepared = (config, transition)
+        return transition.changes + admin_changes(self.config, config)
+
+    def switch(self) -> None:
+        """Change over to what is prepared."""
+        assert self._prepared is not None, "prepare comes first"
+        (self.config, transition), self._prepared = self._prepared, None
+        transition.switch()
+        self._admin.reconfigure()
+        if self.config.namerd is not None and self._control_server is not None:
+            self._control_server.reconfigure(self.config.namerd)
+
+    def undo(self) -> None:
+        """Throw away what is prepared, if anything is."""
+        if self._prepared is not None:
+            self._prepared[1].undo()
+            self._prepared = None
 
     def _refuse_when_stopping(self) -> None:
         if self.stopping:
@@ -236,6 +291,10 @@ class App:
         known = [router.drain(bound, address, on) for router in self.routers.values()]
         return any(known)
 
+    def keep_drained(self, bound: str, address: str) -> None:
+        """Drain it from the moment that it is first known here; another worker knows it."""
+        self._running.drained[bound, address] = None
+
     # Inside
 
     def _sweep(self) -> None:
@@ -244,11 +303,18 @@ class App:
             self._running.sweep()
 
     def _drain(self, grace_secs: float) -> None:
-        delay_until = monotonic() + self.config.admin.drain_delay_secs
+        delay_secs = 0.0 if self._handed_over else self.config.admin.drain_delay_secs
+        delay_until = monotonic() + delay_secs
         while monotonic() < min(delay_until, self._grace_until):
             gevent.sleep(POLL_SECS)
         with self._reload_lock:  # a reload under way is finished first; none begins any more
-            stop_listening(self.servers)
+            if self._handed_over:
+                for server in self.servers:
+                    server.hand_over()
+                self._admin.close()  # its socket is the replacement's now, too
+            else:
+                stop_listening(self.servers)
+            self.deaf.set()
             self._grace_until = min(self._grace_until, monotonic() + grace_secs)
             # Whoever watches a name here keeps what was last good, and looks for another control plane.
             self._close_control_server()
@@ -274,7 +340,9 @@ class App:
             gevent.sleep(POLL_SECS)
         return not self.book.open
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """The end; alone it is that of a start that failed or was given up."""
+        self.undo()
         if self._sweeper is not None:
             self._sweeper.kill()
         self._close_control_server()

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import gc
 import json
 import logging
 import os
@@ -27,6 +26,7 @@ from linkerd_tcp.interpreters import discovery_problems_of
 from linkerd_tcp.logs import configure
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.record import address_text
+from linkerd_tcp.workers.settings import Opened, number_of_workers, spare_the_collector
 
 OK, FAILED, WRONG = 0, 1, 2
 
@@ -68,6 +68,22 @@ def _print_schema() -> int:
 
 
 def _serve(config: AppConfig, path: str, ports: tuple[int, int] | None) -> int:
+    if number_of_workers(config) == 1:
+        return _serve_alone(config, path, ports)
+    # Only where they are wanted.
+    from linkerd_tcp.workers.supervisor import Supervisor
+
+    def announce(opened: Opened) -> None:
+        _announce(opened, ports)
+
+    try:
+        return Supervisor(config, lambda: _load_again(path), announce, os.environ, ports).run()
+    except StartError as error:
+        print(f"linkerd-tcp: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _serve_alone(config: AppConfig, path: str, ports: tuple[int, int] | None) -> int:
     logs = configure(os.environ)
     backends = None
     try:
@@ -82,10 +98,11 @@ def _serve(config: AppConfig, path: str, ports: tuple[int, int] | None) -> int:
         return FAILED
     for warning in warnings(config):
         _log.warning("%s", warning)
-    _announce(app, ports)
+    servers = [(server.router.label, server.local) for server in app.servers]
+    _announce(Opened(servers, app.namerd_address, app.admin_address), ports)
     _handle_signals(app)
     logs.capture_stderr()
-    _spare_the_collector()
+    spare_the_collector()
     try:
         app.run_until_stopped()
     finally:
@@ -93,13 +110,6 @@ def _serve(config: AppConfig, path: str, ports: tuple[int, int] | None) -> int:
             backends.close()
         logs.close(1.0)
     return OK
-
-
-def _spare_the_collector() -> None:
-    """What lives now lives to the end, so the garbage collector need not look at it again, nor so often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _load(path: str) -> AppConfig:
@@ -137,15 +147,15 @@ def _check(config: AppConfig) -> int:
     return WRONG if problems else OK
 
 
-def _announce(app: App, ports: tuple[int, int] | None) -> None:
+def _announce(opened: Opened, ports: tuple[int, int] | None) -> None:
     """A line for each address that answers; what a person or a test that used port 0 looks for."""
-    for server in app.servers:
-        print(f"serving {server.router.label} on {server.label}", flush=True)
-    if app.namerd_address is not None:
-        print(f"serving namerd's API on {address_text(app.namerd_address)}", flush=True)
+    for label, address in opened.servers:
+        print(f"serving {label} on {address_text(address)}", flush=True)
+    if opened.namerd is not None:
+        print(f"serving namerd's API on {address_text(opened.namerd)}", flush=True)
     if ports is not None:
         print(f"example backends on 127.0.0.1:{ports[0]} to 127.0.0.1:{ports[1]}", flush=True)
-    print(f"admin on http://{address_text(app.admin_address)}/", flush=True)
+    print(f"admin on http://{address_text(opened.admin)}/", flush=True)
 
 
 def _handle_signals(app: App) -> None:

@@ -13,6 +13,7 @@ from time import gmtime, strftime, time
 from typing import Any, Final, TextIO
 
 from linkerd_tcp.config.admin import AccessLogConfig
+from linkerd_tcp.net.direct import DirectLines
 from linkerd_tcp.net.lines import LineWriter, Reason
 from linkerd_tcp.record import Record, as_json
 
@@ -76,15 +77,17 @@ def _utc(seconds: float) -> str:
     return strftime("%Y-%m-%dT%H:%M:%S", gmtime(seconds)) + f".{int(seconds % 1 * 1000):03d}Z"
 
 
-def _as_text(at: float, level: int, logger: str, message: str) -> str:
-    return f"{_utc(at)} {_level_name(level).upper()} {printable(logger)} {printable(message)}"
+def _as_text(at: float, level: int, logger: str, message: str, worker: str) -> str:
+    who = worker and f"[{'worker ' if worker.isdecimal() else ''}{worker}] "
+    return f"{_utc(at)} {_level_name(level).upper()} {printable(logger)} {who}{printable(message)}"
 
 
 _encode: Final[Callable[[Any], str]] = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
-def _as_json(at: float, level: int, logger: str, message: str) -> str:
-    line = _encode({"time": _utc(at), "level": _level_name(level), "logger": logger, "message": message})
+def _as_json(at: float, level: int, logger: str, message: str, worker: str) -> str:
+    who = {"worker": worker} if worker else {}
+    line = _encode({"time": _utc(at), "level": _level_name(level), "logger": logger, **who, "message": message})
     return line.replace("\x7f", "\\u007f")  # the one control character that JSON leaves as it is
 
 
@@ -137,14 +140,19 @@ class Logs:
 
     Of `environ`, LINKERD_TCP_LOG, or else RUST_LOG, gives the levels (see `parse_directives`; info where nothing is
     said) and LINKERD_TCP_LOG_FORMAT is text (default) or json. What is not understood in them is warned of, no more.
+    Each line says which `worker` it is of, if there is one. `direct`: no thread writes the lines, and what cannot be
+    written at once is lost; for a process that has neither threads nor a loop.
     """
 
-    def __init__(self, environ: Mapping[str, str], *, fd: int = 2) -> None:
+    def __init__(self, environ: Mapping[str, str], *, fd: int = 2, worker: str = "", direct: bool = False) -> None:
         variable = "LINKERD_TCP_LOG" if "LINKERD_TCP_LOG" in environ else "RUST_LOG"
         levels, complaints = parse_directives(environ.get(variable, ""))
         form = environ.get("LINKERD_TCP_LOG_FORMAT") or "text"
         self._form = _as_json if form == "json" else _as_text
-        self._writer = LineWriter("-", fd=fd, what="log", say=self._say_of_itself)
+        self._worker = worker
+        self._writer: LineWriter | DirectLines = (
+            DirectLines(fd) if direct else LineWriter("-", fd=fd, what="log", say=self._say_of_itself)
+        )
         self._handler = _Handler(self)
         self._stderr: TextIO | None = None
         logging.addLevelName(TRACE, "TRACE")
@@ -155,6 +163,8 @@ class Logs:
             logging.getLogger(name).setLevel(levels.get("", logging.INFO))
         for name in filter(None, levels):
             logging.getLogger(name).setLevel(levels[name])
+        if worker:
+            return  # the supervisor has said what is wrong with them
         for complaint in complaints:
             self.say(f"{variable}: {complaint}")
         if form not in ("text", "json"):
@@ -167,7 +177,7 @@ class Logs:
 
     def line(self, level: int, logger: str, message: str, at: float | None = None) -> bool:
         """Write one line, whatever the levels are; from any thread, without a lock. False if it was dropped."""
-        return self._writer.write(self._form(time() if at is None else at, level, logger, message))
+        return self._writer.write(self._form(time() if at is None else at, level, logger, message, self._worker))
 
     def say(self, sentence: str) -> None:
         """A warning about the process's own output; right as the `say` of any LineWriter."""

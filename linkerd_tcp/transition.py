@@ -3,12 +3,13 @@
 `Transition` prepares everything that can fail (namers, interpreters, listeners) and touches nothing that runs;
 `switch` then changes over, which cannot fail, or `undo` throws the preparations away. So a reload is applied whole
 or not at all, and no open or waiting connection notices: a server that stays on its ip:port keeps its socket with
-the queue of connections in it, a removed one serves its queue to the end.
+the queue of connections in it, a removed one serves its queue to the end. A worker is given its listeners, and makes
+none itself.
 """
 
 import logging
 from _socket import socket as Socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
@@ -117,11 +118,15 @@ class Running:
 
 
 class Transition:
-    """See the module. Building one raises StartError, with nothing left behind, where the system refuses something."""
+    """See the module. Building one raises StartError, with nothing left behind, where the system refuses something.
 
-    def __init__(self, running: Running, config: AppConfig) -> None:
+    `given` are the listeners of new servers, where this process does not make them itself; they are its own to close.
+    """
+
+    def __init__(self, running: Running, config: AppConfig, given: Mapping[ServerKey, Socket] | None = None) -> None:
         self._running = running
         self._config = config
+        self._given = given
         self._made: list[Any] = []
         self._namers: dict[Path, Namer] = {}
         self._interpreters: dict[str, Interpreter] = {}
@@ -143,17 +148,24 @@ class Transition:
         for router_config in config.routers:
             self._interpreters[router_config.label] = self._keep_or_bind(router_config)
         self._store = None if config.namerd is None else self._keep_or_open(config.namerd.storage)
-        for key, at, _, server_config in _servers(config):
+        for listening in (self._given or {}).values():
+            self._remember(listening)
+        for key, at, _, server_config in servers_of(config):
             if server_config.tls is not None:
                 self._terminators[key] = self._keep_or_make(key, server_config.tls)
             if key not in running.servers:
-                bound = bind(server_config.ip, server_config.port, server_config.socket_options.backlog, at)
-                self._listeners[key] = self._remember(bound)
+                self._listeners[key] = self._listener(key, server_config, at)
         self._access_log = running.access_log
         if config.access_log != running.access_log_config:
             new = config.access_log
             self._access_log = None if new is None else self._remember(AccessLog(new, say=running.say))
         self.changes = list(_changes(running, config))
+
+    def _listener(self, key: ServerKey, config: ServerConfig, at: str) -> Socket:
+        if self._given is not None:
+            return self._given[key]
+        listening: Socket = self._remember(bind(config.ip, config.port, config.socket_options.backlog, at))
+        return listening
 
     def _keep_or_build(self, config: Any) -> Namer:
         """A namer whose configuration is the same goes on, with all it knows."""
@@ -263,7 +275,7 @@ class Transition:
     def _switch_servers(self) -> None:
         running = self._running
         before, running.servers = running.servers, {}
-        for key, _, router_config, config in _servers(self._config):
+        for key, _, router_config, config in servers_of(self._config):
             router = running.routers[router_config.label]
             server = before.pop(key, None)
             if server is None:
@@ -283,7 +295,7 @@ def stop_listening(servers: Sequence[Server]) -> None:
     gevent.joinall([gevent.spawn(server.stop_listening) for server in servers], raise_error=True)
 
 
-def _servers(config: AppConfig) -> Iterator[tuple[ServerKey, str, RouterConfig, ServerConfig]]:
+def servers_of(config: AppConfig) -> Iterator[tuple[ServerKey, str, RouterConfig, ServerConfig]]:
     """Each server with its key, and where the file says its port."""
     for r, router in enumerate(config.routers):
         unnumbered = 0
@@ -315,7 +327,7 @@ def _changes(running: Running, config: AppConfig) -> Iterator[str]:
         {server.label: (server.router.label, server.config) for server in running.servers.values()},
         {
             running.servers[key].label if key in running.servers else address_text((new.ip, new.port)): (of.label, new)
-            for key, _, of, new in _servers(config)
+            for key, _, of, new in servers_of(config)
         },
     )
 

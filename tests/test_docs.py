@@ -71,7 +71,7 @@ def test_the_keys_of_the_tls_page_are_made_by_its_commands_and_load(tmp_path: Pa
 
 
 def test_what_is_not_built_is_said_as_the_page_shows_it(tmp_path: Path) -> None:
-    (config,) = [block for block in blocks("configuration.md", "yaml") if block.startswith("workers: 4")]
+    (config,) = [block for block in blocks("configuration.md", "yaml") if block.startswith("admin: {tls: ")]
     (answer,) = [block for block in blocks("configuration.md", "console") if "--check later.yml" in block]
     for name in ("key.pem", "cert.pem"):
         (tmp_path / name).touch()

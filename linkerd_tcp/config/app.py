@@ -45,3 +45,9 @@ class AppConfig(Model):
     def place_of(self, loc: tuple[str | int, ...], words: str) -> str:
         """`file:line:column: key.path: words` for the key at `loc`."""
         return self._origin.line(loc, words)
+
+    def without_places(self) -> "AppConfig":
+        """The same without where each key stands, which is most of its size: for another process."""
+        copy = self.model_copy()
+        copy._origin = Origin(self._origin.name)
+        return copy

@@ -59,6 +59,9 @@ class FrozenDict(dict[str, T]):
 
     __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenDict, (dict(self),)  # pickle would fill in an empty one
+
 
 Items: TypeAlias = Annotated[tuple[T, ...], Strict(False)]
 """A list in the file, a tuple here."""

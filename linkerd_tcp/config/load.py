@@ -100,8 +100,6 @@ def _not_built(config: AppConfig) -> Iterator[Problem]:
                 yield loc, "not built yet", True, -1
     if config.admin.tls is not None:
         yield ("admin", "tls"), "not built yet", True, -1
-    if config.workers != 1:
-        yield ("workers",), "more than one process is not built yet (write 1, or leave it out)", True, -1
 
 
 def missing_files(config: AppConfig) -> list[str]:

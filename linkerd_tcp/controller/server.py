@@ -1,5 +1,6 @@
 """namerd's port: its API on an HTTP server of its own."""
 
+from _socket import socket as RawSocket
 from collections.abc import Callable
 from typing import Final
 
@@ -15,7 +16,8 @@ LIMITS: Final = Limits("control plane", max_connections=4_000, max_body_bytes=MA
 
 
 class ControlServer:
-    """Serves the control plane that `find` finds. `bind`, then `start`, then `close`; `close` alone is harmless.
+    """Serves the control plane that `find` finds. `bind` or `adopt`, then `start`, then `close`; `close` alone is
+    harmless.
 
     Its connections take room of `capacity`: a thousand watchers must not leave clients without descriptors.
     """
@@ -29,6 +31,11 @@ class ControlServer:
         """Listen; StartError that names `namerd.port` if that cannot be."""
         self.reconfigure(config)
         self._http.bind(config.ip, config.port, "namerd.port", create(self._find, self._guard))
+
+    def adopt(self, config: NamerdConfig, listening: RawSocket) -> None:
+        """Answer on this socket instead, which listens already."""
+        self.reconfigure(config)
+        self._http.adopt(listening, create(self._find, self._guard))
 
     def start(self) -> None:
         """Answer. Until here, clients wait in the queue."""

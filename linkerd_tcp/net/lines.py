@@ -8,6 +8,8 @@ Make a writer in the process that uses it: threads do not survive a fork.
 
 import errno
 import os
+import select
+import stat
 from _queue import Empty, SimpleQueue  # the C one, in a patched process too
 from collections.abc import Callable
 from enum import Enum, auto
@@ -59,7 +61,9 @@ class LineWriter:
     `stalled` (nobody reads, or too slowly), `disk_full`, `error` (any other), `closed`. `say` is called with one
     plain sentence when lines begin to be lost and with one when writing works again or ends; it may be called from
     the native thread, so it must neither block nor take a lock (another writer's `write` is right).
-    Raises StartError, saying which file and what to do, when `path` cannot be opened; `what` names it there.
+    What goes to a pipe or a socket is written in pieces that other processes' lines stay out of (PIPE_BUF), but for a
+    line that is longer itself. Raises StartError, saying which file and what to do, when `path` cannot be opened;
+    `what` names it there.
     """
 
     __slots__ = (
@@ -69,6 +73,7 @@ class LineWriter:
         "_closing",
         "_done",
         "_fd",
+        "_in_pieces",
         "_losing",
         "_loss_said",
         "_max_chars",
@@ -99,6 +104,7 @@ class LineWriter:
         self._owns_fd = self._path != "-"
         self.name = f"{what} {self._path}" if self._owns_fd else what
         self._fd = _open(self._path, what) if self._owns_fd else fd
+        self._in_pieces = _is_stream(self._fd)
         self._say = say
         self._max_lines = max_lines
         self._max_chars = max_chars
@@ -225,7 +231,7 @@ class LineWriter:
         failure: OSError | None = None
         while written < len(data):
             try:
-                written += os.write(self._fd, data[written:] if written else data)
+                written += os.write(self._fd, self._piece(data, written))
             except BlockingIOError as error:
                 if self._closing and monotonic() >= self._close_by:
                     failure = error
@@ -240,6 +246,13 @@ class LineWriter:
             self._tell_recovery()
         else:
             self._failed(failure, len(batch) - max(0, data.count(b"\n", 0, written) - lead))
+
+    def _piece(self, data: bytes, start: int) -> bytes:
+        """What is written at once of `data`, which ends with a line break: whole lines as far as they fit."""
+        if self._in_pieces and len(data) - start > select.PIPE_BUF:
+            end = data.rfind(b"\n", start, start + select.PIPE_BUF) + 1 or data.find(b"\n", start) + 1
+            return data[start:end]
+        return data[start:] if start else data
 
     def _failed(self, error: OSError, lines: int) -> None:
         """Count the lines that are not whole in the file; then pause, while new ones wait in the queue."""
@@ -273,7 +286,17 @@ class LineWriter:
             return
         _native_close(self._fd)
         self._fd = fresh
+        self._in_pieces = _is_stream(fresh)
         self._torn = False
+
+
+def _is_stream(fd: int) -> bool:
+    """Whether what several processes write there may be mixed; what is appended to a file is not."""
+    try:
+        mode = os.fstat(fd).st_mode
+    except OSError:
+        return False  # nothing can be written there either, and that is said then
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def _lines(count: int) -> str:

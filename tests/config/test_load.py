@@ -102,10 +102,8 @@ def test_conflicts_and_errors_of_single_keys_are_told_together() -> None:
 
 
 @pytest.mark.parametrize("workers", ["2", "auto"])
-def test_more_than_one_process_is_not_built_yet(workers: str) -> None:
-    assert not_built(read(f"workers: {workers}\n{MINIMAL}")) == [
-        "f:1:1: workers: more than one process is not built yet (write 1, or leave it out)"
-    ]
+def test_more_than_one_process_is_built(workers: str) -> None:
+    assert not_built(read(f"workers: {workers}\n{MINIMAL}")) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""What is said to one process and holds in all of them, and in whoever replaces one: drains and log levels."""
+
+import logging
+from typing import Final
+
+from linkerd_tcp.balancers.endpoints import MAX_DRAINED
+from linkerd_tcp.errors import StartError
+from linkerd_tcp.logs import parse_level
+from linkerd_tcp.workers.channel import Message
+from linkerd_tcp.workers.children import ADMIN, Child
+from linkerd_tcp.workers.keeper import Keeper, Question
+
+ANSWER_SECS: Final = 2.0
+
+
+class Spread:
+    """What was set so far, and how more is."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self.drains: dict[tuple[str, str], None] = {}
+        """(bound name, address); the newest last."""
+        self.levels: dict[str, str] = {}
+        """By logger."""
+
+    def drain(self, request: Message) -> bool:
+        """Drain an endpoint, or no longer, in every worker; False if none knows it."""
+        bound, address, on = request["bound"], request["address"], request["on"]
+        workers = [child for child in self._serving() if child.place != ADMIN]
+        answers = self._ask(workers, {"do": "drain", "bound": bound, "address": address, "on": on})
+        known = any(answer.get("known") for answer in answers.values())
+        if on and known:
+            self.drains[bound, address] = None
+            if len(self.drains) > MAX_DRAINED:
+                del self.drains[next(iter(self.drains))]
+            # One that has had no connection for that name yet knows no endpoint of it: it will.
+            others = [child for child in self._workers() if not answers.get(child, {}).get("known")]
+            self._keeper.tell(others, {"do": "keep_drained", "bound": bound, "address": address})
+        elif not on:
+            known |= self.drains.pop((bound, address), self) is None
+        self._complain(workers, answers)
+        return known
+
+    def set_level(self, request: Message) -> bool:
+        """In every process, this one included; False if no process has such a logger."""
+        logger, level = request["logger"], request["level"]
+        children = self._serving()
+        answers = self._ask(children, {"do": "level", "logger": logger, "level": level})
+        known = any(answer.get("known") for answer in answers.values())
+        if known:
+            self.levels[logger] = level
+            logging.getLogger(logger).setLevel(parse_level(level))
+        self._complain(children, answers)
+        return known
+
+    def _workers(self) -> list[Child]:
+        return [child for child in self._keeper.children if child.place != ADMIN and not child.gone]
+
+    def _serving(self) -> list[Child]:
+        return [child for child in self._keeper.current if child.state == "serving"]
+
+    def _ask(self, children: list[Child], message: Message) -> dict[Child, Message]:
+        return self._keeper.ask({child: Question(message) for child in children}, ANSWER_SECS)
+
+    def _complain(self, asked: list[Child], answers: dict[Child, Message]) -> None:
+        """Of those that have not answered: they will do it when they go on, but nobody knows when."""
+        silent = [child.name for child in asked if child not in answers and not child.gone]
+        if silent:
+            raise StartError(
+                f"{', '.join(silent)} did not answer within {ANSWER_SECS:g} s; the others did as was asked"
+            )

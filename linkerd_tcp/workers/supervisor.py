@@ -1,0 +1,333 @@
+"""What the command becomes with several workers: one process that holds what must survive, and lets others serve.
+
+It has no hub, no greenlet, no thread and no watcher, so that it can fork at any time: it waits for signals and for what
+its children say (`pump`), keeps N workers and an admin process in their places (`keeper`), and decides on whatever
+concerns all of them. Everything here blocks, and has a deadline.
+
+Start: every listener is opened; workers and the admin process are forked and make all that can fail; when all have,
+they begin. Stop: all workers drain at once (in App's order), then the admin process ends. A second signal kills all.
+"""
+
+import gc
+import logging
+import os
+import shutil
+import signal
+from _socket import socket as Socket
+from collections.abc import Callable, Mapping
+from math import inf
+from time import monotonic
+from typing import Final
+
+from linkerd_tcp.config.app import AppConfig
+from linkerd_tcp.config.load import warnings
+from linkerd_tcp.errors import ConfigError, LinkerdTcpError, StartError
+from linkerd_tcp.logs import Logs
+from linkerd_tcp.workers.admin_process import AdminProcess
+from linkerd_tcp.workers.channel import Message
+from linkerd_tcp.workers.children import ADMIN, Child, fork
+from linkerd_tcp.workers.keeper import START_SECS, Keeper
+from linkerd_tcp.workers.listeners import Listeners
+from linkerd_tcp.workers.pump import Pump, forget_hub
+from linkerd_tcp.workers.reload import Reload
+from linkerd_tcp.workers.settings import Opened, number_of_workers
+from linkerd_tcp.workers.spread import Spread
+from linkerd_tcp.workers.worker import Worker
+
+OK, FAILED = 0, 1
+
+STOP_SECS: Final = 5.0
+"""What the stop may take beside `drainDelaySecs` and the grace; who is not done then is killed."""
+
+ADMIN_STOP_SECS: Final = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class _Abort(Exception):
+    """A second signal, or POST /abort."""
+
+
+class Supervisor:
+    """`load` reads the configuration again, as App's does; `announce` is called once, when all serve."""
+
+    def __init__(
+        self,
+        config: AppConfig,
+        load: Callable[[], AppConfig],
+        announce: Callable[[Opened], None],
+        environ: Mapping[str, str],
+        ports: tuple[int, int] | None = None,
+    ) -> None:
+        self.config = config.without_places()
+        self.last_reload_ok = True
+        self._warnings = warnings(config)
+        self._load = load
+        self._announce = announce
+        self._ports = ports
+        self._number = number_of_workers(config)
+        self._logs = Logs(environ, direct=True)
+        self._listeners = Listeners(self._number)
+        self._pump = Pump()
+        self._keeper = Keeper([*range(self._number), ADMIN], self._pump, self._fork, self._signalled, self._changed)
+        self._spread = Spread(self._keeper)
+        self._signalled_to_stop = False
+        self._stop_wanted = False
+        self._stopping = False
+        self._killed = False
+        self._stop_until = inf
+        self._watches_ended = False
+        self._admin_told = False
+        self._pid = os.getpid()
+
+    def run(self) -> int:
+        """Until the stop; the exit status. StartError, with nothing left behind, where the system refuses something."""
+        forget_hub()
+        try:
+            self._listeners.open(self.config)
+            if not self._start():
+                return OK
+            for warning in self._warnings:
+                _log.warning("%s", warning)
+            self._announce(self._opened())
+            while not self._over():
+                self._turn()
+        except _Abort:
+            _log.warning("aborted")
+            return FAILED
+        finally:
+            self._end()
+        return FAILED if self._killed else OK
+
+    # Start
+
+    def _start(self) -> bool:
+        """False if it was told to stop meanwhile."""
+        keeper = self._keeper
+        gc.collect()
+        gc.freeze()  # what is there now is shared with the children for as long as nobody writes to it
+        for number in keeper.places:
+            self._fill(number)
+        if not self._all(lambda child: child.prepared):
+            return False
+        keeper.replacing = True
+        keeper.tell(keeper.current, {"do": "begin"})
+        return self._all(lambda child: child.state == "serving")
+
+    def _fill(self, number: int) -> None:
+        try:
+            self._keeper.fill(number)
+        except OSError as error:
+            raise StartError(f"workers: no process can be started: {error.strerror}") from error
+
+    def _all(self, done: Callable[[Child], bool]) -> bool:
+        """Wait until all are so far; False if it was told to stop meanwhile, StartError if one is not."""
+        keeper, until = self._keeper, monotonic() + START_SECS
+        children = keeper.current
+        while not all(done(child) for child in children):
+            if self._stop_wanted:
+                return False
+            for child in children:
+                if child.gone:
+                    raise StartError(child.failure or f"{child.name} {child.how_it_ended()} at the start")
+            if monotonic() > until:
+                raise StartError(f"not all workers have started within {START_SECS:g} s")
+            keeper.turn(until - monotonic())
+        return True
+
+    def _opened(self) -> Opened:
+        listeners = self._listeners
+        assert listeners.admin is not None, "open comes first"
+        namerd = None if listeners.namerd is None else listeners.namerd.getsockname()[:2]
+        return Opened(listeners.addresses(self.config), namerd, listeners.admin.getsockname()[:2])
+
+    def _fork(self, number: int) -> Child:
+        listeners = self._listeners
+
+        def tidy() -> None:
+            self._pump.forget()
+            for child in self._keeper.children:
+                child.line.close()
+            self._logs.close()
+            if number == ADMIN:
+                listeners.keep_only_admin()
+            else:
+                listeners.keep_only_worker(number)
+
+        def live(end: Socket) -> int:
+            if number != ADMIN:
+                return self._worker(number).run(end)
+            assert listeners.admin is not None, "open comes first"
+            return AdminProcess(
+                self.config,
+                self._state(),
+                listeners.admin,
+                listeners.namerd,
+                ports=self._ports,
+                levels=self._spread.levels,
+                remove_folder=lambda: shutil.rmtree(listeners.folder, ignore_errors=True),
+            ).run(end)
+
+        return fork(number, tidy, live)
+
+    def _worker(self, number: int) -> Worker:
+        listeners = self._listeners
+        return Worker(
+            number,
+            self.config,
+            listeners.of_worker(number),
+            listeners.admin_of_worker(number),
+            drains=self._spread.drains,
+            levels=self._spread.levels,
+            leave_folder=lambda: listeners.leave_folder(number),
+        )
+
+    # What it does all the time
+
+    def _turn(self) -> None:
+        keeper = self._keeper
+        keeper.turn(min(keeper.next_due, self._stop_until) - monotonic())
+        if self._stop_wanted and not self._stopping:
+            self._begin_stop(None)
+        while keeper.requests:
+            self._do(*keeper.requests.popleft())
+        if keeper.replacing:
+            keeper.replace()
+        if self._stopping:
+            self._go_on_stopping()
+
+    def _signalled(self, number: int) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            if self._signalled_to_stop:
+                raise _Abort
+            self._signalled_to_stop = self._stop_wanted = True
+        elif number == signal.SIGHUP:
+            self._keeper.requests.append((None, {"request": "reload"}))
+        elif number == signal.SIGUSR1:
+            self._keeper.tell(self._keeper.children, {"do": "reopen"})
+
+    def _do(self, child: Child | None, request: Message) -> None:
+        """What the admin process, or a signal, asks for."""
+        match request["request"]:
+            case "reload":
+                self._answer(child, request, self._reload)
+            case "drain":
+                self._answer(child, request, lambda: {"known": self._spread.drain(request)})
+            case "level":
+                self._answer(child, request, lambda: {"known": self._spread.set_level(request)})
+            case "shutdown":
+                self._begin_stop(request["graceSecs"])
+            case "abort":
+                raise _Abort
+
+    def _answer(self, child: Child | None, request: Message, work: Callable[[], Message]) -> None:
+        try:
+            answer = work()
+        except ConfigError as error:
+            answer = {"problems": error.problems}
+        except LinkerdTcpError as error:
+            answer = {"error": str(error)}
+        if child is not None and not child.gone:
+            self._keeper.tell([child], {"do": "answered", "id": request["id"], **answer})
+
+    def _reload(self) -> Message:
+        try:
+            if self._stopping or self._stop_wanted:
+                raise StartError("not reloaded: the program is stopping")
+            new = self._load()
+            forget_hub()  # as `run`
+            reload = Reload(self._keeper, self._listeners, lambda: self._stop_wanted)
+            changes = reload.prepare(self.config, new)
+        except LinkerdTcpError as error:
+            forget_hub()
+            self.last_reload_ok = False
+            self._changed()
+            for line in str(error).splitlines():
+                _log.error("not reloaded, everything stays as it was: %s", line)
+            raise
+        self.config = reload.config
+        self.last_reload_ok = True
+        reload.switch()
+        self._changed()
+        _log.info("reloaded: %s", "; ".join(changes) or "nothing changed")
+        return {"changed": changes}
+
+    def _changed(self) -> None:
+        """The admin process shows what is so now."""
+        admin = self._keeper.places[ADMIN].child
+        if admin is not None and not admin.gone:
+            self._keeper.tell([admin], {"do": "state", **self._state()})
+
+    def _state(self) -> Message:
+        rows = []
+        for number, place in self._keeper.places.items():
+            if number != ADMIN:
+                child = place.child
+                pid, started_at, state = (
+                    (0, 0.0, "gone") if child is None else (child.pid, child.started_at, child.state)
+                )
+                path = self._listeners.unix_path(number)
+                rows.append([number, pid, started_at, state, place.restarts, path])
+        return {
+            "workers": rows,
+            "servers": self._listeners.addresses(self.config),
+            "supervisor": self._pid,
+            "stopping": self._stopping,
+            "lastReloadOk": self.last_reload_ok,
+        }
+
+    # Stop
+
+    def _begin_stop(self, grace_secs: float | None) -> None:
+        """Or, asked again with a grace, the same in less time."""
+        admin = self.config.admin
+        again = self._stopping
+        if again and grace_secs is None:
+            return
+        self._stopping = self._stop_wanted = True
+        self._keeper.replacing = False
+        grace = admin.grace_secs if grace_secs is None else grace_secs
+        delay_secs = 0.0 if again else admin.drain_delay_secs
+        self._stop_until = min(self._stop_until, monotonic() + delay_secs + grace + STOP_SECS)
+        workers = [child for child in self._keeper.children if child.place != ADMIN]
+        if not again:
+            _log.info("stopping: %d workers, grace %g s", len(workers), grace)
+            self._changed()
+        self._keeper.tell(workers, {"do": "stop", "graceSecs": grace})
+
+    def _go_on_stopping(self) -> None:
+        """The listeners are closed here once they are in the workers, the admin process ends when they have."""
+        keeper = self._keeper
+        workers = [child for child in keeper.children if child.place != ADMIN]
+        listening = {child.place for child in workers if not child.deaf}
+        for number in range(self._number):
+            if number not in listening:
+                self._listeners.close_worker(number)
+        admins = [child for child in keeper.children if child.place == ADMIN]
+        if not listening and not self._watches_ended:
+            self._watches_ended = True
+            keeper.tell(admins, {"do": "end_watches"})
+            self._listeners.close_namerd()
+        if not workers and not self._admin_told:
+            self._admin_told = True
+            self._stop_until = monotonic() + ADMIN_STOP_SECS
+            keeper.tell(admins, {"do": "stop"})
+        if monotonic() >= self._stop_until:
+            for child in keeper.children:
+                _log.error("%s did not end in time and is killed", child.name)
+                child.kill()
+            self._killed, self._stop_until = True, monotonic() + STOP_SECS
+
+    def _over(self) -> bool:
+        return self._stopping and not self._keeper.children
+
+    def _end(self) -> None:
+        """Whatever is left goes, whyever that is."""
+        self._keeper.replacing = False
+        self._keeper.kill_all()
+        self._listeners.close()
+        for child in self._keeper.children:
+            child.line.close()
+            child.wait()
+        self._pump.close()
+        self._logs.close()

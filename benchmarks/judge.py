@@ -50,7 +50,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Judged:
-    """A row with what came of it. `ratio` is None where nothing of theirs is beside it, or theirs is 0."""
+    """A row with what came of it. `ratio` is None of series, and where theirs is 0 or there is none."""
 
     row: Row
     verdict: Verdict
@@ -67,7 +67,7 @@ class Judged:
         """Whether this proxy does worse than what it is beside, be the target met or not."""
         if self.verdict is Verdict.MISSES:
             return True
-        if self.ratio is None or self.row.by == "flat":
+        if self.ratio is None:
             return False
         shown = round(self.ratio.median, 2)
         return shown > 1 if self.row.better is Better.LESS else shown < 1
@@ -161,18 +161,23 @@ def _why(row: Row, contestant: str, runs: Iterable[Run]) -> str:
 
 
 def _judge_series(row: Row, runs: Sequence[Run]) -> Judged:
-    found = [_series(row, name, runs) if name else None for name in (row.ours, row.theirs)]
-    if found[0] is None:
+    mine = _series(row, row.ours, runs)
+    other = _series(row, row.theirs, runs) if row.theirs else None
+    if mine is None:
         return Judged(row, Verdict.ABSENT, reason=_why(row, row.ours, runs))
-    ours, theirs = (Spread.of(each[1]) if each else None for each in found)
-    grown, is_flat = growth(*found[0], least=FLAT_LEAST.get(row.figure, 0.0))
-    ratio = None
-    if ours and theirs and theirs.median:
-        ratio = Spread.of([ours.median / theirs.median])
-    said = f"{grown:+.2f} {row.unit} over {found[0][0][-1] - found[0][0][0]:.0f} s after warm-up"
-    if found[1]:
-        said += f" (HAProxy {growth(*found[1])[0]:+.2f})"
-    return Judged(row, Verdict.GOAL if is_flat else Verdict.MISSES, ratio, ours, theirs, None, 1, said)
+    at, values = mine
+    grown, is_flat = growth(at, values, least=FLAT_LEAST.get(row.figure, 0.0))
+    said = f"{grown:+.2f}{' ' * bool(row.unit)}{row.unit} in the {at[-1] - at[0]:.0f} s after warm-up"
+    if other:
+        said += f" (HAProxy {growth(*other)[0]:+.2f})"
+    return Judged(
+        row,
+        Verdict.GOAL if is_flat else Verdict.MISSES,
+        ours=Spread.of(values),
+        theirs=Spread.of(other[1]) if other else None,
+        rounds=1,
+        reason=said,
+    )
 
 
 def _series(row: Row, contestant: str, runs: Iterable[Run]) -> tuple[list[float], list[float]] | None:

@@ -202,5 +202,5 @@ def _look(target: Target) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-OWN_GAUGES: Final = {"open": "l5d_srv_active", "greenlets": "l5d_greenlets", "gc_objects": "l5d_gc_objects"}
+OWN_GAUGES: Final = {"open": "l5d_srv_active", "greenlets": "l5d_greenlets"}
 """Of /metrics, where it has them."""

@@ -14,7 +14,7 @@ mpl.use("svg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from benchmarks.judge import WARM_UP_SHARE, Judged, Spread
+from benchmarks.judge import WARM_UP_SHARE, Judged, Spread, Verdict
 from benchmarks.model import Better, Contestant, Family, Run
 from benchmarks.report import judged_rows, number
 from benchmarks.workloads import Workload
@@ -76,7 +76,7 @@ BARS: Final[dict[str, tuple[str, int, list[Panel]]]] = {
         ],
     ),
     "latency.svg": (
-        "Latency (less is better)",
+        "Latency (less is better); -idle: thousands of silent connections are open through it, too",
         2,
         [
             ("fixed-rate", "p50_ms", "fixed rate, p50, ms"),
@@ -101,7 +101,7 @@ def draw(workloads: Sequence[Workload], runs: Sequence[Run], folder: Path) -> li
     """File name and title of each plot written; what was not measured is left out."""
     drawn = []
     with mpl.rc_context(STYLE):
-        title = "This proxy / HAProxy, each row's median, spread and targets"
+        title = "This proxy / HAProxy: each row's ratio, its spread and its targets"
         if _ratios(judged_rows(workloads, runs), title, folder / "ratios.svg"):
             drawn.append(("ratios.svg", title))
         for name, (title, columns, panels) in BARS.items():
@@ -126,15 +126,20 @@ def _ratios(judged: Sequence[Judged], title: str, path: Path) -> bool:
         1,
         figsize=(9.5, 0.3 * sum(heights) + 1.2),
         squeeze=False,
+        sharex=True,
         height_ratios=heights,
         layout="constrained",
     )
     figure.suptitle(title, fontweight="bold")
     for axis, (said, group) in zip(axes[:, 0], panels, strict=True):
         _ratio_panel(axis, group, said)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    found = dict(zip(labels, handles, strict=True))
-    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=4, frameon=False)
+    low, high = axes[0, 0].get_xlim()  # of both: they share it
+    axes[0, 0].set_xticks([value for value in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low <= value <= high])
+    found: dict[str, Any] = {}
+    for axis in axes[:, 0]:
+        handles, labels = axis.get_legend_handles_labels()
+        found |= dict(zip(labels, handles, strict=True))
+    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=3, frameon=False)
     _save(figure, path)
     return True
 
@@ -144,7 +149,9 @@ def _ratio_panel(axis: Any, group: Sequence[Judged], title: str) -> None:
     for at, each in enumerate(group):
         assert each.ratio is not None
         axis.plot([each.ratio.low, each.ratio.high], [at, at], color=blue, lw=1.5, label="least to most")
-        axis.plot([each.ratio.median], [at], "o", color=blue, ms=7, label="median")
+        misses = each.verdict is Verdict.MISSES
+        face, said = (PAPER, "median, first target missed") if misses else (blue, "median")
+        axis.plot([each.ratio.median], [at], "o", color=blue, mfc=face, mew=1.8, ms=7, ls="", label=said, zorder=3)
         for target, marker, name in ((each.row.first, "|", "first target"), (each.row.goal, "d", "goal")):
             if target:
                 axis.plot(
@@ -158,20 +165,15 @@ def _ratio_panel(axis: Any, group: Sequence[Judged], title: str) -> None:
                     ls="",
                     label=name,
                 )
-    axis.axvline(1, color=COLOURS[Family.HAPROXY], lw=1.5, zorder=0)
+    axis.axvline(1, color=COLOURS[Family.HAPROXY], lw=1.5, zorder=0, label="level with HAProxy, or with what is named")
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.set_xticks([value for value in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if _inside(axis.get_xlim(), value)])
     axis.set_yticks(range(len(group)), [each.row.title for each in group])
     axis.set_ylim(len(group) - 0.4, -0.6)
     axis.grid(axis="x", lw=0.5)
-    axis.set_title(f"{title} (the line at 1: as HAProxy, or as what is named)")
+    axis.set_title(title)
     _bare(axis)
-
-
-def _inside(limits: tuple[float, float], value: float) -> bool:
-    return limits[0] <= value <= limits[1]
 
 
 def _bars(

@@ -152,7 +152,8 @@ class _Runner:
     ) -> None:
         run = Run(workload.name, contestant, number, turn, began, self._now() - began, **result)  # type: ignore[arg-type]
         self._runs.append(run)
-        where = f"{workload.name}, round {number + 1} of {self._options.rounds}"
+        is_one = workload.runs == "together"
+        where = workload.name if is_one else f"{workload.name}, round {number + 1} of {self._options.rounds}"
         came = run.error or ", ".join(f"{name} {value:,.4g}" for name, value in list(run.figures.items())[:6])
         left = in_words(self._progress.left_secs)
         self._say(f"[{self._progress.percent:2d} %, {left} left] {where}: {contestant or 'all'}: {came}")

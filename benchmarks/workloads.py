@@ -265,7 +265,7 @@ def _tls() -> list[Workload]:
 
 def _churn() -> Workload:
     what = {"rss_mib": ("resident memory", "MiB"), "descriptors": ("descriptors", ""), "threads": ("threads", "")}
-    own = {"open": "open connections", "greenlets": "greenlets", "gc_objects": "objects"}
+    own = {"open": "open connections", "greenlets": "greenlets"}
     return Workload(
         "churn",
         "New connections at a fixed rate for minutes, through both at once: what they hold must not grow",

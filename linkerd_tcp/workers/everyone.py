@@ -10,6 +10,7 @@ from linkerd_tcp.admin.controls import Logs
 from linkerd_tcp.admin.private import PREFIX
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.naming.namer import Discovery
+from linkerd_tcp.net.lines import Reason
 from linkerd_tcp.staleness import remarks
 from linkerd_tcp.web.inputs import refuse
 from linkerd_tcp.workers.fleet import Fleet, WorkerRow
@@ -27,7 +28,7 @@ class OwnLogs(Logs, Protocol):
     """Those of the admin process itself."""
 
     @property
-    def dropped(self) -> Mapping[str, int]: ...
+    def dropped(self) -> Mapping[Reason, int]: ...
 
 
 class Beside(Protocol):

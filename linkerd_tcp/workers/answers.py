@@ -136,7 +136,8 @@ class _Own:
         self.namers: list[Discovery] = list(everyone.beside.namers)
         self.book = Book(1)
         self.last_reload_ok = everyone.fleet.last_reload_ok
-        self.dropped_lines = {("log", reason): times for reason, times in everyone.own_logs.dropped.items()}
+        dropped = everyone.own_logs.dropped
+        self.dropped_lines: dict[tuple[str, str], int] = {("log", reason): times for reason, times in dropped.items()}
 
 
 def _add_metrics(routes: Blueprint, everyone: Everyone, measured: Measured) -> None:

@@ -23,7 +23,7 @@ from linkerd_tcp.server import Server
 from linkerd_tcp.web.guard import Guard
 from linkerd_tcp.web.inputs import refuse
 from linkerd_tcp.web.streams import array, dump_pieces, dumps, rows, stream
-from linkerd_tcp.workers.everyone import PROBE_SECS, Everyone
+from linkerd_tcp.workers.everyone import Everyone
 from linkerd_tcp.workers.fleet import WorkerRow
 from linkerd_tcp.workers.gather import Question, Silence, lines, values
 from linkerd_tcp.workers.merge import (
@@ -216,7 +216,7 @@ def _view_of(everyone: Everyone, row: WorkerRow) -> dict[str, Any]:
 def _overview(everyone: Everyone, measured: Measured) -> dict[str, Any]:
     fleet = everyone.fleet
     # Who does not answer to this is not asked for the rest.
-    states, missing = everyone.states(PROBE_SECS)
+    states, missing = everyone.states()
     is_ready, words = everyone.readiness(states, missing)
     figures, _, _ = measured.ask(states)
     bindings, _ = everyone.ask("/bindings", of=states)

@@ -14,7 +14,7 @@ from linkerd_tcp.net.lines import Reason
 from linkerd_tcp.staleness import remarks
 from linkerd_tcp.web.inputs import refuse
 from linkerd_tcp.workers.fleet import Fleet, WorkerRow
-from linkerd_tcp.workers.gather import DEADLINE_SECS, Asker, Question, Reply, Silence, bodies
+from linkerd_tcp.workers.gather import Asker, Question, Reply, Silence, bodies
 from linkerd_tcp.workers.merge import Shape, merge_levels, merge_ready
 
 if TYPE_CHECKING:
@@ -70,26 +70,26 @@ class Everyone:
     @property
     def ready(self) -> tuple[bool, list[str]]:
         """Whether all workers are. One that is being replaced may take a moment: its questions wait for the new one."""
-        return self.readiness(*self.states(PROBE_SECS))
+        return self.readiness(*self.states())
 
     def readiness(self, states: Mapping[int, Shape], missing: Mapping[int, str]) -> tuple[bool, list[str]]:
         """The same, where `states` has been asked already."""
         is_ready, words = merge_ready(states, missing, remarks(self.beside.namers))
         return is_ready and not self.fleet.stopping, words
 
-    def states(self, deadline_secs: float = DEADLINE_SECS) -> tuple[dict[int, Shape], dict[int, str]]:
-        """What each worker says of itself; and of the others, why there is nothing."""
-        found, missing = self.ask("/state", deadline_secs)
+    def states(self) -> tuple[dict[int, Shape], dict[int, str]]:
+        """What each worker says of itself within PROBE_SECS; and of the others, why there is nothing."""
+        found, missing = self.ask("/state", PROBE_SECS)
         return {worker: json.loads(body) for worker, body in found.items()}, missing
 
     def ask(
-        self, path: str, deadline_secs: float = DEADLINE_SECS, of: Container[int] | None = None
+        self, path: str, deadline_secs: float | None = None, of: Container[int] | None = None
     ) -> tuple[dict[int, bytes], dict[int, str]]:
         """What workers (`of`, or all) answer to a private path; and of the others, why there is nothing."""
         rows = [row for row in self.fleet.workers if of is None or row.number in of]
         return bodies(self.asker.ask(rows, Question(PREFIX + path), deadline_secs))
 
-    def ask_one(self, row: WorkerRow, question: Question, deadline_secs: float = DEADLINE_SECS) -> Reply:
+    def ask_one(self, row: WorkerRow, question: Question, deadline_secs: float | None = None) -> Reply:
         return self.asker.ask((row,), question, deadline_secs)[row.number]
 
     def worker(self, text: str) -> WorkerRow:

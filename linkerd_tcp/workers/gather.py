@@ -56,10 +56,13 @@ class Asker:
         self._room = BoundedSemaphore(AT_ONCE)
 
     def ask(
-        self, rows: Iterable[WorkerRow], question: Question, deadline_secs: float = DEADLINE_SECS
+        self, rows: Iterable[WorkerRow], question: Question, deadline_secs: float | None = None
     ) -> dict[int, Reply]:
-        """What each worker answers, by its number, in their order. The greenlets of it end before this returns."""
+        """What each worker answers within DEADLINE_SECS or this, by its number, in their order. The greenlets of it end
+        before this returns.
+        """
         rows = list(rows)
+        deadline_secs = DEADLINE_SECS if deadline_secs is None else deadline_secs
         if not self._room.acquire(timeout=deadline_secs):
             return {row.number: Silence("too much else is being asked") for row in rows}
         asking = [gevent.spawn(_ask, row.admin_path, question, deadline_secs) for row in rows]
@@ -120,6 +123,9 @@ def _read(response: http.client.HTTPResponse) -> bytes:
         if len(body) > MOST_BYTES:
             raise _TooLongError(f"its answer is longer than {MOST_BYTES >> 20} MiB")
         turns.rest()
+    if response.length:
+        # Read in pieces, the library does not notice where the length was announced.
+        raise http.client.IncompleteRead(bytes(body), response.length)
     return bytes(body)
 
 

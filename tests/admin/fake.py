@@ -16,7 +16,7 @@ from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
-from linkerd_tcp.record import Book, Record
+from linkerd_tcp.record import ENDED_KEPT, Book, Record
 from linkerd_tcp.router import Router
 from linkerd_tcp.server import Server, end_connection
 from linkerd_tcp.transition import Running, Transition, stop_listening
@@ -65,14 +65,21 @@ class FakeApp:
         self.ready: tuple[bool, list[str]] = (True, [])
         self.asked: list[tuple[str, Any]] = []
         self.reloaded: list[str] | Exception = []
-        self.book = Book()
+        self.book = self.make_book(ENDED_KEPT)
         self.said: list[str] = []
         self.capacity = Capacity(20_000)
         self.running = Running(HostResolver(), self.capacity, Buffer(65536), self.book, self.said.append)
         Transition(self.running, self.config).switch()
-        self.admin = AdminServer(self)
-        self.admin.bind()
+        self.admin = self.make_admin()
         self.admin.start()
+
+    def make_book(self, closed_kept: int) -> Book:
+        return Book(closed_kept)
+
+    def make_admin(self) -> Any:
+        admin = AdminServer(self)
+        admin.bind()
+        return admin
 
     @property
     def control(self) -> Control | None:
@@ -128,7 +135,7 @@ class FakeApp:
 
     def remember(self, number_open: int, number_closed: int) -> None:
         """Fill the book with records like those of real connections."""
-        self.book = Book(max(number_closed, 1))
+        self.book = self.make_book(max(number_closed, 1))
         router, server = self.servers[0].router.label, self.servers[0].label
         records = [
             self.book.begin(router, server, ("127.0.0.1", 1024 + n % 60_000))

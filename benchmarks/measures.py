@@ -79,9 +79,10 @@ def tls_handshakes(target: Target, options: Options) -> Measured:
 
 
 def fixed_rate(target: Target, options: Options) -> Measured:
+    """cpu is that of the warm-up, too, at the rate that was achieved after it."""
     with costing(target) as cost:
         figures = loads.h2load(target.url, options.seconds, options.rate, options.rate_connections)
-    return Measured({**figures, **cost.each(figures["all_requests"])})
+    return Measured({**figures, **cost.each(figures["per_second"] * figures["lasted_secs"])})
 
 
 # Bytes

@@ -150,6 +150,7 @@ def _rate() -> list[Workload]:
             (
                 Row(name, f"{what}: p99", "p99_ms", "ms", *_BOTH, first=1.2, goal=1.0),
                 Row(name, f"{what}: failed requests", "failed", "", *_BOTH, first=0, goal=0, by="sum"),
+                Row(name, f"{what}: achieved", "per_second", "/s", *_BOTH, better=Better.MORE),
                 Row(name, f"{what}: p50", "p50_ms", "ms", *_BOTH),
                 Row(name, f"{what}: p99.9", "p999_ms", "ms", *_BOTH),
                 Row(name, f"{what}: cpu each", *_CPU, *_BOTH),

@@ -25,7 +25,7 @@ FAILED_KEPT: Final = 7_000
 
 MAX_ATTEMPTS_KEPT: Final = 100
 
-_ACCEPTED: Final = (0.0, "accepted")
+_BEGUN: Final = ((0.0, "accepted"),)
 
 
 class Attempt(NamedTuple):
@@ -102,8 +102,8 @@ class Record:
         """The words that go with the cause of a failure."""
         self.explanation: Any = None
         """The delegation of `path`, kept for connections that found no endpoint."""
-        self.attempts: list[Attempt] = []
-        self.steps: list[tuple[float, str]] = [_ACCEPTED]
+        self.attempts: tuple[Attempt, ...] = ()
+        self.steps: tuple[tuple[float, str], ...] = _BEGUN
         self.task: Any = None
         """The greenlet that owns the connection until it has ended."""
 
@@ -122,12 +122,12 @@ class Record:
 
     def step(self, what: str) -> None:
         """Note that `what` happened now."""
-        self.steps.append((monotonic() - self.clock, what))
+        self.steps += ((monotonic() - self.clock, what),)
 
     def attempt(self, endpoint: str, error: Cause | None, seconds: float) -> None:
         """Note one endpoint tried; the first hundred are kept."""
         if len(self.attempts) < MAX_ATTEMPTS_KEPT:
-            self.attempts.append(Attempt(endpoint, error, seconds))
+            self.attempts += (Attempt(endpoint, error, seconds),)
 
     def end(self, cause: Cause, detail: str | None) -> None:
         """Why it ends, in a word and in words; the first reason said stays."""

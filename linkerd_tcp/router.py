@@ -172,6 +172,7 @@ class Router:
     ) -> None:
         self.config = config
         self.label = config.label
+        self._binding_secs = config.binding_timeout_ms / 1000
         self.figures = RouterFigures()
         self.interpreter = interpreter
         self._random = rng or random.Random()
@@ -193,7 +194,7 @@ class Router:
         else:
             route = self._find_or_bind(path)
         route.used_at = record.clock
-        binding_until = min(until, record.identified_at + self.config.binding_timeout_ms / 1000)
+        binding_until = min(until, record.identified_at + self._binding_secs)
         try:
             while True:
                 try:
@@ -250,6 +251,7 @@ class Router:
         touched.
         """
         old, self.interpreter, self.config = self.interpreter, interpreter, config
+        self._binding_secs = config.binding_timeout_ms / 1000
         for route in list(self.routes()):
             if not route.closed:  # one that became bound may have taken its place in the cache
                 route.rebind(interpreter)

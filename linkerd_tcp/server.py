@@ -98,6 +98,8 @@ class Server:
         self._preface = Preface(config, self.figures, terminator)
         self._detect_secs = config.detect_timeout_ms / 1000
         self._connect_secs = config.connect_timeout_ms / 1000
+        self._most = config.max_concurrency
+        self._lifetime_secs = config.connection_lifetime_secs
         # On the listener, where accepted sockets inherit them: no system call for each.
         for level, option, value in to_setsockopt(config.socket_options, off_too=True):
             self._acceptor.listening.setsockopt(level, option, value)
@@ -146,7 +148,7 @@ class Server:
 
     def _accept_again(self) -> None:
         """Accept after a pause, as far as the limits allow."""
-        if not self._wanted or self.figures.active >= self.config.max_concurrency:
+        if not self._wanted or self.figures.active >= self._most:
             return
         if self._capacity.full:
             self._capacity.when_free(self._accept_again)
@@ -161,7 +163,7 @@ class Server:
     def _may_accept(self) -> bool:
         """False at a limit, and then it pauses until the limits allow more."""
         figures = self.figures
-        if self._capacity.full or figures.accepts - figures.closes >= self.config.max_concurrency:
+        if self._capacity.full or figures.accepts - figures.closes >= self._most:
             self._acceptor.pause()
             self._accept_again()
             return False
@@ -222,7 +224,7 @@ class Server:
 
     def _draw_limits(self) -> Limits:
         """This connection's limits: lifetimes are spread, or all that began together would end together."""
-        lifetime_secs = self.config.connection_lifetime_secs
+        lifetime_secs = self._lifetime_secs
         if lifetime_secs is None:
             return self._limits
         jitter = self.config.connection_lifetime_jitter

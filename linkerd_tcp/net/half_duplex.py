@@ -132,9 +132,13 @@ class HalfDuplex:
         del self._owner
 
     def _readable(self) -> None:
-        """One wake-up of the steady state: two system calls, no allocation but the slice."""
+        """One wake-up of the steady state: two system calls, no allocation but the slice.
+
+        What is called out of a slot is taken out first: CPython 3.11 makes that cheaper than `self._send(...)`.
+        """
+        recv_into = self._recv_into
         try:
-            size = self._recv_into(self._memory)
+            size = recv_into(self._memory)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -143,10 +147,11 @@ class HalfDuplex:
         if not size:
             self._end_of_input()
             return
-        self.last_at = self._now()
+        now, send = self._now, self._send
+        self.last_at = now()
         self.bytes += size
         try:
-            sent = self._send(self._view[:size])
+            sent = send(self._view[:size])
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:

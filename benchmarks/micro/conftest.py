@@ -1,0 +1,5 @@
+"""Patch first, as the program does."""
+
+from gevent import monkey
+
+monkey.patch_all(queue=False)

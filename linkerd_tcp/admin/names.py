@@ -35,7 +35,7 @@ def binding_lines(app: Controls) -> Iterator[str]:
             yield "\n"
             for balancer in dict.fromkeys(route.balancers.values()):
                 yield f"balancer {dumps({'bound': str(balancer.bound), 'addr': addr_state(balancer.addr)})}\n"
-                yield from (f"endpoint {dumps(endpoint)}\n" for endpoint in balancer.endpoints_json())
+                yield from (f"endpoint {dumps(endpoint)}\n" for endpoint in balancer.endpoint_rows())
 
 
 def _router(label: str, router: Router) -> Iterator[str]:
@@ -55,7 +55,7 @@ def _route(route: Route) -> Iterator[str]:
 
 def _balancer(balancer: Balancer) -> Iterator[str]:
     yield f'{{"bound": {dumps(str(balancer.bound))}, "addr": {dumps(addr_state(balancer.addr))}, "endpoints": '
-    yield from rows(balancer.endpoints_json())
+    yield from rows(balancer.endpoint_rows())
     yield "}"
 
 

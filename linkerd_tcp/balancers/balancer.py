@@ -1,6 +1,6 @@
 """One balancer: the live endpoints of a bound name, and a connection to one of them for whoever asks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from random import Random
 from time import monotonic
 from typing import Any, Final, NamedTuple
@@ -198,7 +198,11 @@ class Balancer:
 
     def endpoints_json(self) -> list[dict[str, Any]]:
         """The `endpoints` of /bindings.json."""
-        return [endpoint.as_json() for endpoint in self._endpoints]
+        return list(self.endpoint_rows())
+
+    def endpoint_rows(self) -> Iterator[dict[str, Any]]:
+        """The same, each made when it is asked for: there may be thousands."""
+        return (endpoint.as_json() for endpoint in list(self._endpoints))
 
     # -- discovery
 

@@ -64,7 +64,8 @@ class FakeFleet:
     def __init__(self, workers: Sequence[FakeWorker]) -> None:
         self.members = workers
         self.stopping = False
-        self.last_reload_ok = True
+        self.refused = False
+        """Whether the last reload was refused before any worker heard of it."""
         self.supervisor_pid = os.getppid()
         self.asked: list[tuple[str, Any]] = []
         self.deaf = False
@@ -81,6 +82,10 @@ class FakeFleet:
     @property
     def servers(self) -> list[tuple[str, tuple[str, int]]]:
         return [(server.router.label, server.local) for server in self.members[0].servers]
+
+    @property
+    def last_reload_ok(self) -> bool:
+        return not self.refused and self.members[0].last_reload_ok
 
     def reload(self) -> list[str]:
         self._answer()

@@ -99,7 +99,7 @@ def test_a_replaced_worker_takes_no_counter_back(workers: list[FakeWorker], http
 
 def test_a_refused_reload_is_seen_though_workers_know_nothing_of_it(front: Front, http: Http) -> None:
     assert metrics(http)["l5d_config_last_reload_success"] == {(): 1}
-    front.fleet.last_reload_ok = False
+    front.fleet.refused = True
     assert metrics(http)["l5d_config_last_reload_success"] == {(): 0}
 
 

@@ -7,6 +7,7 @@ listener is never opened anew, since closing one resets who waits in it.
 import contextlib
 import os
 import shutil
+import socket
 import tempfile
 from _socket import socket as Socket
 from collections.abc import Iterable, Mapping
@@ -22,8 +23,8 @@ from linkerd_tcp.web.server import BACKLOG
 Claimed = dict[ServerKey, list[Socket]]
 """By server, a listener for each worker."""
 
-UNIX_PATH_BYTES: Final = 100
-"""What fits in a socket's address everywhere."""
+UNIX_PATH_BYTES: Final = 103
+"""What fits in a socket's address: 107 on Linux, 103 elsewhere."""
 
 
 class Listeners:
@@ -87,7 +88,7 @@ class Listeners:
         """Let go of those that `config` has no more. The workers have served their queues."""
         kept = {key for key, _, _, _ in servers_of(config)}
         gone = {key: self._servers.pop(key) for key in list(self._servers) if key not in kept}
-        close_all(gone)
+        withdraw(gone)
 
     def of_worker(self, number: int) -> dict[ServerKey, Socket]:
         return {key: sockets[number] for key, sockets in self._servers.items()}
@@ -138,6 +139,14 @@ class Listeners:
             os.unlink(self.unix_path(number))
         with contextlib.suppress(OSError):
             os.rmdir(self.folder)
+
+
+def withdraw(claimed: Claimed) -> None:
+    """Nobody listens there any more, not even a process that has not yet taken its copy off the channel."""
+    for each in (each for sockets in claimed.values() for each in sockets):
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+    close_all(claimed)
 
 
 def close_all(claimed: Mapping[ServerKey, list[Socket]]) -> None:

@@ -11,7 +11,7 @@ from linkerd_tcp.errors import StartError
 from linkerd_tcp.workers.channel import Message
 from linkerd_tcp.workers.children import ADMIN, Child
 from linkerd_tcp.workers.keeper import Keeper, Question
-from linkerd_tcp.workers.listeners import Claimed, Listeners, close_all
+from linkerd_tcp.workers.listeners import Claimed, Listeners, withdraw
 from linkerd_tcp.workers.settings import written_config
 
 PREPARE_SECS: Final = 10.0
@@ -46,7 +46,7 @@ class Reload:
             changes = self._prepare_all()
         except BaseException:
             self._keeper.tell((child for child in self._children if not child.gone), {"do": "undo"})
-            close_all(self._claimed)
+            withdraw(self._claimed)
             raise
         return [*changes, *admin_changes(old, self.config), *restart_only_changes(old, new)]
 

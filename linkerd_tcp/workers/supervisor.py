@@ -23,6 +23,7 @@ from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import warnings
 from linkerd_tcp.errors import ConfigError, LinkerdTcpError, StartError
 from linkerd_tcp.logs import Logs
+from linkerd_tcp.net.descriptors import raise_limit
 from linkerd_tcp.workers.admin_process import AdminProcess
 from linkerd_tcp.workers.channel import Message
 from linkerd_tcp.workers.children import ADMIN, Child, fork
@@ -83,6 +84,7 @@ class Supervisor:
     def run(self) -> int:
         """Until the stop; the exit status. StartError, with nothing left behind, where the system refuses something."""
         forget_hub()
+        raise_limit()  # a listener for each worker and server is held here
         try:
             self._listeners.open(self.config)
             if not self._start():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from linkerd_tcp.admin.connections import MOST, Query
+from linkerd_tcp.admin.connections import MOST, Query, place
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.record import Book, Record
@@ -116,3 +116,21 @@ def test_a_record_that_closed_since_it_was_found_is_not_shown_as_open() -> None:
     assert query.matches(record)
     record.duration = 1.0
     assert not query.matches(record)
+
+
+def test_ids_of_several_workers_are_in_one_order_the_higher_worker_first_where_numbers_are_alike() -> None:
+    places = [place(id_) for id_ in ("0-1f", "1-1f", "0-20")]
+    assert places == sorted(places) == [(31, 0), (31, 1), (32, 0)]
+    after = Query.read({"after": "1-1f"})
+    records = {
+        (number, worker): Record(number, "default", "127.0.0.1:7474", ("10.0.0.1", 1), worker)
+        for number in (30, 31, 32)
+        for worker in (0, 1, 2)
+    }
+    assert [at for at, record in records.items() if after.matches(record)] == [(30, 0), (30, 1), (30, 2), (31, 0)]
+
+
+@pytest.mark.parametrize("id_", ["", "-", "0-", "-1", "x-1", "0-x", "²-1", "0_1"])
+def test_what_is_no_id_is_refused(id_: str) -> None:
+    with pytest.raises(ValueError, match=r"id|int"):
+        place(id_)

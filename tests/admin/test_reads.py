@@ -1,5 +1,6 @@
 """What can be read has the shapes of the public interface."""
 
+import os
 import socket
 from collections.abc import Iterator
 from time import time
@@ -168,3 +169,24 @@ def test_a_bug_in_the_middle_of_an_answer_cuts_it_off(http: Http, monkeypatch: p
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         http.get("/bindings.json")
     assert http.get("/ping").text == "pong"
+
+
+def test_one_process_is_the_only_worker(app: FakeApp, http: Http, client: socket.socket) -> None:
+    (row,) = http.get("/workers.json").json()
+    assert row == {
+        "worker": 0, "pid": os.getpid(), "startedAt": app.started_at, "state": "serving", "restarts": 0,
+        "connections": 1, "answers": True, "address": app.url.removeprefix("http://"),
+    }  # fmt: skip
+    app.ready = (False, [])
+    assert http.get("/workers.json").json()[0]["state"] == "leaving"
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/bindings.json", "/connections.json", "/ready"])
+def test_one_process_may_be_asked_for_as_worker_0_and_no_other_is_there(http: Http, path: str) -> None:
+    assert http.get(f"{path}?worker=0").status_code == 200
+    answer = http.get(f"{path}?worker=1")
+    assert (answer.status_code, answer.json()) == (404, {"error": "no worker '1': this is one process, worker 0"})
+
+
+def test_what_is_for_the_admin_process_of_several_workers_is_not_on_the_port(http: Http) -> None:
+    assert http.get("/private/state").status_code == 404

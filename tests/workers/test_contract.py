@@ -27,7 +27,12 @@ OTHERWISE = {
     "test_it_lists_routers_servers_bindings_endpoints_and_namers",
     "test_rows_keep_their_order_when_endpoints_fail",
     "test_a_long_list_is_cut_and_says_so",
+    # It is about what several workers answer otherwise.
+    "test_one_process_is_the_only_worker",
+    "test_one_process_may_be_asked_for_as_worker_0_and_no_other_is_there",
     # They ask no server.
+    "test_ids_of_several_workers_are_in_one_order_the_higher_worker_first_where_numbers_are_alike",
+    "test_what_is_no_id_is_refused",
     "test_a_record_that_closed_since_it_was_found_is_not_shown_as_open",
     "test_the_value_of_a_watch_is_its_first_addresses_or_its_words",
 }

@@ -5,8 +5,10 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import gevent
 import pytest
 from gevent.pool import Pool
 
+from tests.programs import program
 from tests.system.fleet import (
     admin_pid,
     ask_itself,
@@ -27,8 +30,9 @@ from tests.system.fleet import (
     serving,
     stopped,
 )
-from tests.system.harness import SERVING, Proxy, config, free_port, run, until
+from tests.system.harness import SERVING, Proxy, config, free_port, run, static, until
 from tests.system.peers import Backend, Client, Held, backends, visit
+from tests.system.servers import nginx
 
 
 def of(number: int | str, endpoints: list[Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -409,6 +413,64 @@ def test_lines_of_several_workers_do_not_mix_in_a_pipe(tmp_path: Path) -> None:
 
 
 # Reload
+
+
+def test_a_hundred_reloads_under_new_connections_lose_none_and_each_is_in_effect_in_every_worker(
+    tmp_path: Path,
+) -> None:
+    """Twenty of them where the test is not to be thorough."""
+    wrk = program("wrk")
+    reloads, least = (100, 1000) if os.environ.get("LINKERD_TCP_TEST_DEEP") else (20, 300)
+    first, second = free_port(), free_port()
+
+    def turn(number: int, ports: list[int]) -> dict[str, Any]:
+        *many, one = ports
+        weighted = [{"host": "127.0.0.1", "port": p, "weight": 1 + (number + at) % 3} for at, p in enumerate(many)]
+        conf = of(
+            2, servers=[{"port": p, "dstName": "/svc/web"} for p in ((first, second) if number % 2 else (first,))]
+        )
+        conf["namers"] = static({"many": weighted, "one": [f"127.0.0.1:{one}"]})
+        conf["routers"][0]["dtab"] = f"/svc/web=>/#/io.l5d.static/{'one' if number % 4 < 2 else 'many'}"
+        return conf
+
+    with nginx(tmp_path, ("a", "b", "c")) as ports, Proxy(tmp_path, turn(0, ports)) as proxy:
+        command = [wrk, "-t1", "-c20", "-d300", "-H", "Connection: close", f"http://127.0.0.1:{first}/"]
+        began = time.monotonic()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
+            try:
+                for number in range(1, reloads + 1):
+                    conf = turn(number, ports)
+                    proxy.write(conf)
+                    status, text = proxy.post("/reload")
+                    assert status == 200, text
+                    for worker in range(2):
+                        shown = ask_itself(proxy, worker, "/config.json")
+                        at = {each["address"] for each in shown["listening"]}
+                        assert at == {f"127.0.0.1:{each['port']}" for each in conf["routers"][0]["servers"]}
+                        assert shown["routers"][0]["dtab"] == conf["routers"][0]["dtab"]
+                        weights = [each["weight"] for each in shown["namers"][0]["services"]["many"]]
+                        assert weights == [each["weight"] for each in conf["namers"][0]["services"]["many"]]
+                    wanted = {"c"} if number % 4 < 2 else {"a", "b"}
+                    assert {_page(port) for port in (first, second)[: 1 + number % 2] for _ in range(6)} <= wanted
+                    assert listening(second) == (number % 2 == 1)
+            finally:
+                load.send_signal(signal.SIGINT)
+                said = load.communicate(timeout=20)[0]
+        secs = time.monotonic() - began
+        assert "Socket errors" not in said, said
+        assert "Non-2xx" not in said, said
+        done = re.search(r"(\d+) requests in", said)
+        assert done, said
+        assert int(done[1]) > least * secs, said
+        assert proxy.metric("l5d_srv_connect_failures_total") == 0
+        assert proxy.metric("l5d_config_last_reload_success") == 1
+        assert [row["restarts"] for row in rows(proxy)] == [0, 0]
+
+
+def _page(port: int) -> str:
+    """What a backend says of itself."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+        return str(answer.read().decode().strip())
 
 
 def test_a_reload_that_one_worker_cannot_prepare_changes_nothing_in_any(tmp_path: Path) -> None:

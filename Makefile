@@ -31,7 +31,7 @@ format: $(READY) ## Put the code in shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(BENCH_READY) ## Beside HAProxy and nginx, half an hour; BENCH='--only keep-alive', --quick or --list for less
+bench: $(BENCH_READY) ## Beside HAProxy and nginx, about 35 minutes; BENCH='--only keep-alive', --quick or --list for less
 	$(BIN)/python -m benchmarks $(BENCH)
 
 bench-micro: $(BENCH_READY) ## What single steps of a connection cost, in process

@@ -30,7 +30,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--list", action="store_true", help="say what the workloads are, and how long they take")
     add("--only", action="append", metavar="WORKLOAD", default=[], help="only this one; can be given several times")
-    add("--quick", action="store_true", help="a smoke form of about 2 minutes: see that it works, not how fast it is")
+    add("--quick", action="store_true", help="a smoke form of 2 to 3 minutes: see that it works, not how fast it is")
     add("--rounds", type=_positive, metavar="N", help=f"of each row (default {full.rounds})")
     add("--seconds", type=_positive, metavar="S", help=f"that a round lasts (default {full.seconds})")
     add("--churn-seconds", type=_positive, metavar="S", help=f"(default {full.churn_seconds}; 1800 is the long form)")
@@ -52,7 +52,7 @@ def options_of(given: argparse.Namespace, limit: int) -> Options:
     """`limit` descriptors bound how many are idle: each takes two of a proxy."""
     options = Options()
     if given.quick:
-        options = replace(options, rounds=2, seconds=1, bulk_mib=512, idle=1000, churn_seconds=10, small=200)
+        options = replace(options, rounds=1, seconds=1, bulk_mib=512, idle=1000, churn_seconds=10, small=200)
     for name in ("rounds", "seconds", "churn_seconds", "workers"):
         if (value := getattr(given, name)) is not None:
             options = replace(options, **{name: value})

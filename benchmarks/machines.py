@@ -24,6 +24,7 @@ PACKAGES: Final = {
 }
 """Program -> its package on Debian and Ubuntu."""
 STREAM_PACKAGE: Final = "libnginx-mod-stream"
+POLICY: Final = Path("/usr/sbin/policy-rc.d")
 SYSCTLS: Final = ("net/core/somaxconn", "net/ipv4/ip_local_port_range", "net/ipv4/tcp_max_syn_backlog")
 
 
@@ -75,16 +76,15 @@ def _missing_packages() -> list[str]:
 @contextmanager
 def _services_stay_down() -> Iterator[None]:
     """Debian starts a service when it installs it; these would only take ports and cpu."""
-    policy = Path("/usr/sbin/policy-rc.d")
-    if policy.exists():
+    if POLICY.exists():
         yield
         return
-    policy.write_text("#!/bin/sh\nexit 101\n")
-    policy.chmod(0o755)
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
     try:
         yield
     finally:
-        policy.unlink()
+        POLICY.unlink()
 
 
 def nginx_stream_module() -> str | None:

@@ -39,7 +39,7 @@ class Options:
     """How much is run. `seconds` is how long a round of those lasts that have no size of their own."""
 
     rounds: int = 7
-    seconds: int = 4
+    seconds: int = 5
     bulk_mib: int = 2048
     idle: int = 8000
     churn_seconds: int = 300

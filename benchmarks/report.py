@@ -11,7 +11,7 @@ from benchmarks.model import Better, Options, Run
 from benchmarks.workloads import Workload
 
 FORMAT: Final = 1
-HEAD: Final = ("row", "ours / HAProxy: median (spread)", "ours", "theirs", "first", "goal", "verdict")
+HEAD: Final = ("row", "ours / theirs: median (least - most; quartiles)", "ours", "theirs", "first", "goal", "verdict")
 UNITS: Final = {
     "per_second": "per s",
     "cpu_us": "cpu us each",

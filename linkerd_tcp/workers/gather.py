@@ -7,6 +7,8 @@ import json
 import socket
 from _socket import socket as RawSocket
 from collections.abc import Iterable, Iterator, Mapping
+from math import inf
+from time import monotonic
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import gevent
@@ -18,6 +20,11 @@ from linkerd_tcp.workers.fleet import WorkerRow
 DEADLINE_SECS: Final = 2.0
 MOST_BYTES: Final = 16 * 1024 * 1024
 """Of one worker's answer."""
+
+AGAIN_SECS: Final = 0.5
+"""What one gets that has just let a whole deadline pass, for as long as SHORT_SECS: pages are asked for in series."""
+
+SHORT_SECS: Final = 5.0
 
 AT_ONCE: Final = 8
 """Questions to all that are under way; so there is a bound on what their answers take together."""
@@ -54,6 +61,8 @@ class Asker:
 
     def __init__(self) -> None:
         self._room = BoundedSemaphore(AT_ONCE)
+        self._late: dict[int, float] = {}
+        """When a worker last let a whole deadline pass, time.monotonic seconds."""
 
     def ask(
         self, rows: Iterable[WorkerRow], question: Question, deadline_secs: float | None = None
@@ -65,7 +74,7 @@ class Asker:
         deadline_secs = DEADLINE_SECS if deadline_secs is None else deadline_secs
         if not self._room.acquire(timeout=deadline_secs):
             return {row.number: Silence("too much else is being asked") for row in rows}
-        asking = [gevent.spawn(_ask, row.admin_path, question, deadline_secs) for row in rows]
+        asking = [gevent.spawn(self._ask, row, question, deadline_secs) for row in rows]
         try:
             gevent.joinall(asking, raise_error=True)
             return {row.number: one.value for row, one in zip(rows, asking, strict=True)}
@@ -74,10 +83,25 @@ class Asker:
             gevent.killall(asking)
             self._room.release()
 
+    def _ask(self, row: WorkerRow, question: Question, deadline_secs: float) -> Reply:
+        is_late = monotonic() - self._late.get(row.number, -inf) < SHORT_SECS
+        limit = gevent.Timeout(min(deadline_secs, AGAIN_SECS) if is_late else deadline_secs)
+        limit.start()
+        try:
+            reply = _answer(row.admin_path, question)
+        except gevent.Timeout as timeout:
+            if timeout is not limit:
+                raise
+            if not is_late:
+                self._late[row.number] = monotonic()
+            return Silence(f"no answer within {limit.seconds:g} s")
+        finally:
+            limit.close()
+        self._late.pop(row.number, None)
+        return reply
 
-def _ask(path: str, question: Question, deadline_secs: float) -> Reply:
-    limit = gevent.Timeout(deadline_secs)
-    limit.start()
+
+def _answer(path: str, question: Question) -> Reply:
     try:
         try:
             return _exchange(path, question)
@@ -86,16 +110,10 @@ def _ask(path: str, question: Question, deadline_secs: float) -> Reply:
                 raise
             # It has died just now: what replaces it answers on the same socket.
             return _exchange(path, question)
-    except gevent.Timeout as timeout:
-        if timeout is not limit:
-            raise
-        return Silence(f"no answer within {deadline_secs:g} s")
     except BlockingIOError:
         return Silence("it accepts nothing, and its queue is full")
     except (OSError, http.client.HTTPException, _TooLongError) as error:
         return Silence(str(error) or type(error).__name__)
-    finally:
-        limit.close()
 
 
 class _TooLongError(Exception):

@@ -26,6 +26,7 @@ WEB = "/#/io.l5d.static/web"
 def one_is_silent(workers: list[FakeWorker], monkeypatch: pytest.MonkeyPatch) -> None:
     """Worker 1 answers nothing; what is asked of it waits in the queue."""
     monkeypatch.setattr(gather, "DEADLINE_SECS", 0.2)
+    monkeypatch.setattr(gather, "AGAIN_SECS", 0.2)
     monkeypatch.setattr(everyone, "PROBE_SECS", 0.2)
     monkeypatch.setattr(answers, "DELEGATION_SECS", 0.2)
     workers[1].stop_answering()

@@ -3,12 +3,14 @@
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from linkerd_tcp.workers import gather
 from linkerd_tcp.workers.fleet import WorkerRow
@@ -35,10 +37,10 @@ class Standin:
     def _serve(self) -> None:
         while True:
             client, _ = self.listening.accept()
-            with client:
+            with client, suppress(OSError):  # who asked may have gone
                 request = b""
                 while b"\r\n\r\n" not in request:
-                    request += client.recv(65536)
+                    request += client.recv(65536) or b"\r\n\r\n"
                 self.asked.append(request)
                 self._answer(client)
 
@@ -94,6 +96,28 @@ def test_one_that_does_not_answer_is_named_after_the_deadline_and_the_others_hav
     assert monotonic() - began < DEADLINE_SECS
     assert replies[1] == Silence("no answer within 0.2 s")
     assert bodies(replies) == ({0: b"hello", 2: b"hello"}, {1: "no answer within 0.2 s"})
+
+
+def test_who_has_just_let_a_deadline_pass_gets_less_time_until_it_answers(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather, "AGAIN_SECS", 0.05)
+    hanging = Event()
+    one = make(lambda client: hanging.wait() and client.sendall(OK))
+    asker = Asker()
+
+    def said(secs: float) -> Reply:
+        return asker.ask([one.row], PLAIN, secs)[0]
+
+    assert said(SHORT_SECS) == Silence("no answer within 0.2 s")
+    assert said(SHORT_SECS) == Silence("no answer within 0.05 s")
+    monkeypatch.setattr(gather, "SHORT_SECS", 0.0)
+    assert said(SHORT_SECS) == Silence("no answer within 0.2 s")
+    hanging.set()
+    assert isinstance(said(DEADLINE_SECS), Answer)
+    monkeypatch.setattr(gather, "SHORT_SECS", 5.0)
+    hanging.clear()
+    assert said(SHORT_SECS) == Silence("no answer within 0.2 s")
 
 
 def test_they_are_asked_at_the_same_time(make: Make) -> None:

@@ -4,7 +4,7 @@ import gc
 import hashlib
 import random
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from time import monotonic
 
 import gevent
@@ -14,9 +14,9 @@ from linkerd_tcp.errors import Cause
 from linkerd_tcp.net.duplex import PARTING_SECS, Duplex, Limits
 from linkerd_tcp.net.half_duplex import Buffer, HalfDuplex
 from linkerd_tcp.net.nursery import nursery
-from linkerd_tcp.net.options import SetSockOpt
 from linkerd_tcp.net.splice import Pipes
 from tests.leaks import no_leaks
+from tests.net.relay import Relay
 from tests.sockets import eventually, read_all, reset, tcp_pair
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -30,44 +30,6 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(Pipes, "take", lambda self: None)
     else:
         monkeypatch.setattr(HalfDuplex, "_readable", HalfDuplex._splice)
-
-
-class Relay:
-    """A duplex between `client` and `endpoint`, run as a server runs it: in a greenlet that closes both sockets."""
-
-    def __init__(
-        self,
-        limits: Limits | None = None,
-        buffer_bytes: int = 65536,
-        late_options: Sequence[SetSockOpt] = (),
-        said_before: bytes = b"",
-    ) -> None:
-        self.client, src = tcp_pair()
-        self.endpoint, dst = tcp_pair()
-        self.client.sendall(said_before)
-        self.buffer = Buffer(buffer_bytes)
-        self.duplex = Duplex(src, dst, self.buffer, limits or Limits(), late_options)
-        self.src, self.dst = src, dst
-        self.greenlet = gevent.spawn(self._run)
-        eventually(lambda: self.duplex._greenlet is not None)
-
-    def _run(self) -> Cause:
-        try:
-            return self.duplex.run()
-        finally:
-            self.src.close()
-            self.dst.close()
-
-    def cause(self) -> Cause:
-        cause: Cause = self.greenlet.get(timeout=5)
-        return cause
-
-    def close(self) -> None:
-        self.client.close()
-        self.endpoint.close()
-        self.greenlet.join(5)
-        assert self.greenlet.dead
-        self.buffer.pipes.give_up()
 
 
 @pytest.fixture

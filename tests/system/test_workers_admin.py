@@ -182,3 +182,15 @@ def test_an_admin_process_that_is_killed_is_replaced_and_goes_on_counting(proxy:
     pid = admin_pid(proxy)
     os.kill(pid, signal.SIGKILL)
     until("another answers", lambda: accepts(proxy) == 10)
+
+
+def test_namerds_api_is_on_the_admin_port_with_the_dtabs_of_the_store(tmp_path: Path) -> None:
+    storage = {"kind": "io.l5d.inMemory", "namespaces": {"default": "/svc => /#/io.l5d.static;"}}
+    conf = config(["127.0.0.1:1"], workers=2, namerd={"port": 0, "storage": storage})
+    with Proxy(tmp_path, conf) as proxy:
+        (entry,) = proxy.get_json("/namerd/api/1/dtabs/default")
+        assert entry == {"prefix": "/svc", "dst": "/#/io.l5d.static"}
+        kinds = [namer["kind"] for namer in proxy.get_json("/namers.json")["namers"]]
+        assert kinds.count("io.l5d.static") == 1
+        assert "namerdListening" in proxy.get_json("/config.json")
+        assert proxy.metric("l5d_namer_updates_total") >= 0

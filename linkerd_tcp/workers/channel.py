@@ -79,6 +79,8 @@ class Line:
         self.inbox: deque[Message] = deque()
         self.ended = False
         """Whether nothing more will come."""
+        self.complaint = ""
+        """Why nothing more is read, where the child said what is no message."""
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -122,7 +124,7 @@ class Line:
                 self._waiting -= 0 if descriptors else len(data)
 
     def receive(self) -> None:
-        """Read what has come into `inbox`. ChannelError if it is no message."""
+        """Read what has come into `inbox`."""
         while not self.ended:
             try:
                 data = self._sock.recv(_READ_BYTES)
@@ -132,15 +134,25 @@ class Line:
                 data = b""
             self.ended = not data
             self._read += data
-        while len(self._read) >= _HEADER.size:
-            length, attached, descriptors = _HEADER.unpack_from(self._read)
-            if attached or descriptors or length > MAX_BYTES:
-                raise ChannelError("a child sent what is no message")
-            end = _HEADER.size + length
-            if len(self._read) < end:
-                return
-            self.inbox.append(_decode(bytes(self._read[_HEADER.size : end])))
-            del self._read[:end]
+        try:
+            while (message := self._next()) is not None:
+                self.inbox.append(message)
+        except ChannelError as error:
+            self.ended, self.complaint = True, str(error)
+            self._read.clear()
+
+    def _next(self) -> Message | None:
+        if len(self._read) < _HEADER.size:
+            return None
+        length, attached, descriptors = _HEADER.unpack_from(self._read)
+        if attached or descriptors or length > MAX_BYTES:
+            raise ChannelError("what was sent is no message")
+        end = _HEADER.size + length
+        if len(self._read) < end:
+            return None
+        message = _decode(bytes(self._read[_HEADER.size : end]))
+        del self._read[:end]
+        return message
 
     def close(self) -> None:
         self.ended = True

@@ -157,6 +157,8 @@ class Keeper:
             self._signalled(number)
         for child in list(self.children):
             self._read(child, token)
+            if child.line.complaint and not child.gone:
+                self._broken(child, child.line.complaint)
             if child.reap():
                 child.line.receive()  # what it said last
                 self._read(child, token)
@@ -170,10 +172,11 @@ class Keeper:
         try:
             child.line.send(*question)
         except ChannelError as error:
-            self._broken(child, error)
+            self._broken(child, str(error))
 
-    def _broken(self, child: Child, error: ChannelError) -> None:
-        _log.error("%s is ended: %s", child.name, error)
+    def _broken(self, child: Child, why: str) -> None:
+        child.line.complaint = ""
+        _log.error("%s is ended: %s", child.name, why)
         child.kill()
         child.unwanted = False  # it is replaced like any that failed
 

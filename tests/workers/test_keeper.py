@@ -32,7 +32,7 @@ def test_one_that_ends_is_replaced_and_said(made: Fakes, caplog: pytest.LogCaptu
     assert "the admin process (pid 102) ended with status 3: replaced by pid 104" in caplog.text
     made.start(*made.made[3:])
     assert [made.keeper.places[place].restarts for place in (0, 1, -1)] == [1, 0, 1]
-    assert made.made[3].heard == ["begin"]
+    made.until(lambda: made.made[3].heard == ["begin"])
 
 
 def test_why_one_could_not_start_is_said_and_it_is_tried_again_later(

@@ -20,7 +20,7 @@ run: $(READY) ## Run the example with three built-in backends; then: curl http:/
 	$(BIN)/linkerd-tcp --backends $(BACKENDS) $(CONFIG)
 
 test: lint ## Format, lint, types and tests; TESTS=tests/net for some of the tests
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/python -m tests.parallel $(TESTS)
 
 lint: $(READY) ## Everything that is checked without running it
 	$(BIN)/ruff format --check .

@@ -23,6 +23,8 @@ from linkerd_tcp.naming.watch import Var
 from tests.admin.fake import FakeApp
 from tests.sockets import eventually
 
+pytestmark = pytest.mark.alone
+
 LONGEST_GAP_SECS = 0.010
 TRIES = 3
 

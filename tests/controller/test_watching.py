@@ -57,6 +57,7 @@ def told(process: subprocess.Popen[str], change: Callable[[], object]) -> tuple[
     return float(secs), int(different), document.strip()
 
 
+@pytest.mark.alone
 def test_a_thousand_watchers_hear_of_each_change_within_a_second_and_leave_nothing(plane: Plane) -> None:
     before = greenlets()
     with watchers(plane, WATCH) as process:
@@ -73,6 +74,7 @@ def test_a_thousand_watchers_hear_of_each_change_within_a_second_and_leave_nothi
     eventually(lambda: greenlets() <= before + 2)
 
 
+@pytest.mark.alone
 def test_as_many_names_as_watchers_are_bound_anew_within_a_second(plane: Plane) -> None:
     streams = [plane.follow(f"{WATCH}&dtab=/n{n}=>/a") for n in range(200)]
     for stream in streams:

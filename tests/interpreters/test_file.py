@@ -124,6 +124,7 @@ def test_the_router_s_entries_win_and_the_file_s_are_their_fallback(build: Build
     assert interpreter.bind(WEB, Dtab.read("/svc => $")).value == EMPTY  # and what is asked for besides wins over both
 
 
+@pytest.mark.alone
 def test_the_router_s_entries_win_after_an_edit_too(build: Build, file: File) -> None:
     interpreter = build(dtab="/svc => /#/new")
     file.write_text("/svc => /#/old ; /svc => /#/older ;")
@@ -131,6 +132,7 @@ def test_the_router_s_entries_win_after_an_edit_too(build: Build, file: File) ->
     assert str(Web(interpreter)) == "/#/new/web"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("write", [File.write_text, replace], ids=["in place", "renamed over"])
 def test_an_edit_reaches_open_bindings_within_200_ms(
     build: Build, file: File, write: Callable[[File, str], object]
@@ -143,6 +145,7 @@ def test_an_edit_reaches_open_bindings_within_200_ms(
     assert len(web.told) == 6
 
 
+@pytest.mark.alone
 def test_a_change_that_was_made_while_nobody_asked_is_there_when_somebody_does(build: Build, file: File) -> None:
     interpreter = build()
     replace(file, "/svc => /#/new ;")
@@ -150,6 +153,7 @@ def test_a_change_that_was_made_while_nobody_asked_is_there_when_somebody_does(b
     assert str(Web(interpreter)) == "/#/new/web"
 
 
+@pytest.mark.alone
 def test_a_config_maps_symlink_swap_is_followed_again_and_again(build: Build, tmp_path: File) -> None:
     conf = tmp_path / "conf"
 
@@ -168,6 +172,7 @@ def test_a_config_maps_symlink_swap_is_followed_again_and_again(build: Build, tm
     assert len(web.told) == 3
 
 
+@pytest.mark.alone
 def test_a_link_out_of_the_folder_is_followed(build: Build, tmp_path: File) -> None:
     (tmp_path / "elsewhere").mkdir()
     target = tmp_path / "elsewhere" / "real.yml"
@@ -179,6 +184,7 @@ def test_a_link_out_of_the_folder_is_followed(build: Build, tmp_path: File) -> N
     eventually(lambda: str(web) == "/#/new/web", PROMISED_SECS)
 
 
+@pytest.mark.alone
 def test_a_link_on_the_way_may_be_pointed_elsewhere(build: Build, tmp_path: File) -> None:
     for version, prefix in (("v1", "/#/old"), ("v2", "/#/new")):
         (tmp_path / "releases" / version).mkdir(parents=True)
@@ -192,6 +198,7 @@ def test_a_link_on_the_way_may_be_pointed_elsewhere(build: Build, tmp_path: File
     eventually(lambda: str(web) == "/#/new/web", PROMISED_SECS)
 
 
+@pytest.mark.alone
 def test_the_file_s_name_is_taken_as_it_stands(build: Build, tmp_path: File) -> None:
     for name in ("web", "web.yml", "web.yaml", ".hidden"):
         (tmp_path / "conf" / name).write_text("/svc => /#/old ;")
@@ -202,6 +209,7 @@ def test_the_file_s_name_is_taken_as_it_stands(build: Build, tmp_path: File) -> 
         eventually(lambda: str(web) == "/#/new/web", PROMISED_SECS)  # noqa: B023
 
 
+@pytest.mark.alone
 def test_half_a_write_is_not_read(build: Build, file: File) -> None:
     interpreter = build()
     web = Web(interpreter)

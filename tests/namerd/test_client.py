@@ -371,6 +371,7 @@ def test_a_namerd_that_takes_requests_and_says_nothing_is_seen(
     watch.close()
 
 
+@pytest.mark.alone
 def test_an_endpoint_that_moved_while_namerd_was_away_is_followed_within_two_backoff_periods(
     namerd: Namerd, make: MakeClient
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_server_that_knows_no_edns_is_asked_without() -> None:
         assert server.asked() == 2
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("fault", "cause", "words"),
     [
@@ -115,6 +116,7 @@ def test_whatever_a_server_does_it_ends_in_time_and_is_said(fault: str, cause: s
         assert words in str(error)
 
 
+@pytest.mark.alone
 def test_a_server_that_is_not_there_is_known_at_once() -> None:
     with DnsServer() as server:
         pass
@@ -189,6 +191,7 @@ def test_what_each_server_did_is_said() -> None:
         )
 
 
+@pytest.mark.alone
 def test_a_flood_of_wrong_answers_is_given_up_on_and_leaves_the_loop_to_others() -> None:
     with DnsServer() as server:
         server.fault = "flood"

@@ -354,6 +354,7 @@ def test_after_close_nobody_is_told_and_nothing_is_asked(server: DnsServer) -> N
     assert names.host("web.example").value == NEG
 
 
+@pytest.mark.alone
 def test_close_is_quick_while_servers_are_silent() -> None:
     with dns_servers(3) as servers:
         for server in servers:

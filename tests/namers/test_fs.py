@@ -361,6 +361,7 @@ def test_the_folder_gone_is_neg_and_back_again(fs: FsNamer, disco: File, tmp_pat
     eventually(lambda: addr_of(watch) == bound(80))
 
 
+@pytest.mark.alone
 def test_a_finished_write_reaches_observers_within_200_ms(fs: FsNamer, disco: File) -> None:
     (disco / "web").write_text("127.0.0.1 80")
     watch = fs.lookup(Path(("web",)))

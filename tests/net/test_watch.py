@@ -232,6 +232,7 @@ def test_a_write_that_stat_does_not_show_is_told(by_events: FolderWatcher, disco
     eventually(lambda: told.text == "two")
 
 
+@pytest.mark.alone
 def test_a_file_is_not_read_while_its_writer_holds_it_open(by_events: FolderWatcher, disco: Path) -> None:
     (disco / "web").write_text("whole")
     told = Told(by_events, "web")
@@ -283,6 +284,7 @@ def test_a_writer_that_never_closes_is_waited_for_2_s_at_most(
     assert events.WRITER_SECS == 0.3
 
 
+@pytest.mark.alone
 def test_a_finished_write_is_told_within_200_ms(by_events: FolderWatcher, disco: Path) -> None:
     told = Told(by_events, "web")
     for number in range(10):
@@ -292,6 +294,7 @@ def test_a_finished_write_is_told_within_200_ms(by_events: FolderWatcher, disco:
         assert monotonic() - began < PROMISED_SECS
 
 
+@pytest.mark.alone
 def test_a_file_moved_out_does_not_hold_up_the_others(by_events: FolderWatcher, disco: Path, tmp_path: Path) -> None:
     (disco / "web").write_text("one")
     (disco / "other").write_text("other")
@@ -312,6 +315,7 @@ def test_a_file_linked_or_moved_in_from_elsewhere_is_read(watcher: FolderWatcher
     eventually(lambda: linked.text == "moved in")
 
 
+@pytest.mark.alone
 def test_1000_files_changing_at_once_are_told_within_2_s_and_stall_nothing(
     by_events: FolderWatcher, disco: Path
 ) -> None:

@@ -36,6 +36,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@pytest.mark.alone
 def test_a_gigabyte_arrives_whole_each_way(tmp_path: Path, gigabyte: tuple[Path, str]) -> None:
     path, digest = gigabyte
     curl = program("curl")

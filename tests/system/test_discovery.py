@@ -4,6 +4,7 @@ import itertools
 from pathlib import Path
 
 import gevent
+import pytest
 
 from tests.system.harness import Proxy, config, until
 from tests.system.peers import Backend, Held, Visits, backends, visit
@@ -23,6 +24,7 @@ def test_an_edited_endpoint_file_moves_new_connections(tmp_path: Path) -> None:
         assert set(held.names) == {"b0"}
 
 
+@pytest.mark.alone
 def test_a_finished_write_reaches_new_connections_within_200_ms(tmp_path: Path) -> None:
     with backends(2) as pair, Proxy(tmp_path, config(), wait=False) as proxy:
         proxy.endpoints("default.yml", [pair[0].address])

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import pytest
 
 from tests.system.harness import Proxy, run, until
 from tests.system.peers import Backend, Held, Visits, backends, visit
@@ -30,6 +31,7 @@ def started(folder: Path, pair: list[Backend], more: str = "") -> Proxy:
     return Proxy(folder, CONF.format(b0=pair[0].address, b1=pair[1].address, more=more))
 
 
+@pytest.mark.alone
 def test_an_edited_dtab_is_followed_within_200_ms_and_cuts_nothing(tmp_path: Path) -> None:
     with backends(2) as pair, started(tmp_path, pair) as proxy:
         assert set(visit(proxy.address, 5)) == {"b0"}

@@ -72,6 +72,7 @@ def _terminal(kind: str) -> Iterator[tuple[int, int]]:
                 os.close(end)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["pipe", "pty"])
 def test_a_stopped_terminal_costs_no_latency(tmp_path: Path, kind: str) -> None:
     conf = config(accessLog={"path": "-", "format": "json"})

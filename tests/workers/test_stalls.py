@@ -21,6 +21,8 @@ from linkerd_tcp.naming.watch import Var
 from tests.admin.test_stalls import LONGEST_GAP_SECS, TRIES, Client, client
 from tests.workers.fake import FakeWorker, Front
 
+pytestmark = pytest.mark.alone
+
 __all__ = ["client"]
 
 PATHS = [

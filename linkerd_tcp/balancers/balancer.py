@@ -250,29 +250,35 @@ class Balancer:
         failure: ConnectFailed | None = None
         now = self._clock()
         trial = self._fail_fast.due(now) if self._fail_fast.next_probe_at <= now < until else None
-        while True:
-            endpoint = trial or self._pick(tried, record)
-            if endpoint is None and failure is not None and failure.cause is Cause.TIMEOUT:
-                # Nobody else is left and time has passed: asking again mends a lost SYN. A refusal it would not.
-                endpoint = self._picker.pick(record)
-            if endpoint is None:
-                raise failure or self._unavailable()
-            if now >= until:
-                raise failure or ConnectionFailed(Cause.TIMEOUT, f"{self.bound}: no time left to connect")
-            # The client must not pay for the trial: it leaves time for another endpoint and is not one of maxAttempts.
-            rest_secs = until - now if trial is None else (until - now) * _TRIAL_SHARE
-            try:
-                return self._attempt(endpoint, rest_secs, record, now), endpoint
-            except Abandoned:
-                pass  # As if it had never been picked; should it be back by now, it may be.
-            except ConnectFailed as error:
-                failure = error
-                left -= trial is None
-                if left <= 0 or not error.elsewhere:
-                    raise
-                tried.append(endpoint)
-            trial = None
-            now = self._clock()
+        try:
+            while True:
+                endpoint = trial or self._pick(tried, record)
+                if endpoint is None and failure is not None and failure.cause is Cause.TIMEOUT:
+                    # Nobody else is left and time has passed: asking again mends a lost SYN. A refusal it would not.
+                    endpoint = self._picker.pick(record)
+                if endpoint is None:
+                    raise failure or self._unavailable()
+                if now >= until:
+                    raise failure or ConnectionFailed(Cause.TIMEOUT, f"{self.bound}: no time left to connect")
+                # The client must not pay for the trial: it leaves time for another endpoint, and is not one of
+                # maxAttempts.
+                rest_secs = until - now if trial is None else (until - now) * _TRIAL_SHARE
+                try:
+                    return self._attempt(endpoint, rest_secs, record, now), endpoint
+                except Abandoned:
+                    pass  # As if it had never been picked; should it be back by now, it may be.
+                except ConnectFailed as error:
+                    failure = error
+                    left -= trial is None
+                    if left <= 0 or not error.elsewhere:
+                        raise
+                    tried.append(endpoint)
+                trial = None
+                now = self._clock()
+        finally:
+            # An error's traceback has this frame: were the error left in it, only the garbage collector would find
+            # them.
+            failure = None
 
     def _pick(self, tried: list[Endpoint], record: Record | None) -> Endpoint | None:
         """Somebody not tried yet; when all were, one in its penalty; None when those were too."""

@@ -7,7 +7,7 @@ from typing import Any
 import gevent
 import pytest
 
-from linkerd_tcp.errors import Cause
+from linkerd_tcp.errors import Cause, ConnectionFailed
 from linkerd_tcp.naming.addr import NEG, PENDING, Address, Bound, Failed
 from linkerd_tcp.naming.watch import Var
 from tests.connectors.listeners import Backend, Refusing, Silent, eventually
@@ -54,6 +54,22 @@ def test_open_connections_weigh(opened: Opened) -> None:
         opened(sock)
     got = Counter(endpoint.text for _, endpoint in held)
     assert max(got.values()) - min(got.values()) <= 4
+
+
+@pytest.mark.parametrize("endpoints", [1, 2])
+def test_a_failed_connection_leaves_nothing_that_only_the_garbage_collector_finds(
+    opened: Opened, endpoints: int
+) -> None:
+    bench = opened(Bench(bound(*(opened(Refusing()) for _ in range(endpoints)))))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            with pytest.raises(ConnectionFailed):
+                bench.connect()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_a_refused_connection_is_tried_at_another_endpoint_and_both_are_in_the_record(opened: Opened) -> None:

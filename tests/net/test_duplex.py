@@ -67,10 +67,20 @@ def test_fin_from_the_endpoint_is_passed_on_and_the_client_may_go_on(relay: Rela
     assert relay.cause() is Cause.ENDPOINT_CLOSED
 
 
-def test_an_ended_stream_leaves_nothing_that_only_the_garbage_collector_finds(relay: Relay) -> None:
+@pytest.mark.parametrize("age", ["young", "grown", "held back"])
+def test_an_ended_stream_leaves_nothing_that_only_the_garbage_collector_finds(age: str) -> None:
+    relay = Relay(
+        Limits(idle_secs=3600, half_close_secs=60), late_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    )
     gc.disable()  # or a collection that happens to come would do what is looked for
     try:
         gc.collect()
+        if age == "grown":
+            eventually(lambda: relay.duplex._timer is not None, 5)
+        if age == "held back":
+            relay.endpoint.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                relay.endpoint.sendall(b"x" * 30_000_000)
         relay.client.close()
         relay.endpoint.close()
         relay.cause()

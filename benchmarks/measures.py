@@ -203,5 +203,5 @@ def _look(target: Target) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-OWN_GAUGES: Final = {"open": "l5d_srv_active", "greenlets": "l5d_greenlets"}
+OWN_GAUGES: Final = {"open": "l5d_srv_active", "greenlets": "l5d_srv_greenlets"}
 """Of /metrics, where it has them."""

@@ -63,6 +63,7 @@ class _ServerNow:
 
     labels: tuple[str, str]
     figures: ServerFigures
+    greenlets: int
     rx_bytes: int
     tx_bytes: int
 
@@ -121,7 +122,11 @@ class _Now:
         """
         servers = {
             server.label: _ServerNow(
-                (server.router.label, server.label), server.figures, server.figures.rx_bytes, server.figures.tx_bytes
+                (server.router.label, server.label),
+                server.figures,
+                server.greenlets,
+                server.figures.rx_bytes,
+                server.figures.tx_bytes,
             )
             for server in source.servers
         }
@@ -260,6 +265,8 @@ FAMILIES: Final = (
     Family(_COUNTER, "l5d_srv_closes_total", "Connections that have ended.", _SRV,
            _servers(lambda s: s.figures.closes)),
     Family(_GAUGE, "l5d_srv_active", "Connections open now.", _SRV, _servers(lambda s: s.figures.active)),
+    Family(_GAUGE, "l5d_srv_greenlets", "Greenlets that serve connections or wait for the next one.", _SRV,
+           _servers(lambda s: s.greenlets)),
     Family(_GAUGE, "l5d_srv_waiters", "Connections accepted and not yet connected to an endpoint.", _SRV,
            _servers(lambda s: s.figures.waiting)),
     Family(_HISTOGRAM, "l5d_srv_connect_latency_seconds", "Time from accept to connected.", _SRV,

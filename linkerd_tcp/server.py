@@ -78,6 +78,11 @@ class Server:
         self._stopped = False
         self._configure(config, router, terminator)
 
+    @property
+    def greenlets(self) -> int:
+        """Those of its connections, and those that wait for the next one."""
+        return self.figures.active + self._crew.resting
+
     def start(self) -> None:
         self._wanted = True
         self._accept_again()

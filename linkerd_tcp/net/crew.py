@@ -29,6 +29,11 @@ class Crew(Generic[Job]):
         self._hub = get_hub()
         self._closed = False
 
+    @property
+    def resting(self) -> int:
+        """Greenlets that wait for a job."""
+        return len(self._resting)
+
     def start(self, job: Job) -> None:
         """Begin `job` now; returns when it first waits. To be called from the hub (a watcher's callback)."""
         if self._resting:

@@ -66,6 +66,7 @@ setup(
             "types-PyYAML",
             "types-requests",
             "psutil>=5.9",
+            "matplotlib>=3.8",  # the plots of the benchmark
             "jsonschema>=4.20",
             "setuptools>=70.1",  # from there on it builds wheels by itself: pip installs the example plug-ins with it
             # Oracles: what they say to the corpus is written down beside it, so their versions are fixed.

@@ -21,7 +21,7 @@ from linkerd_tcp.workers.channel import ChildEnd, Frame, Message
 from linkerd_tcp.workers.front import FrontServer
 from linkerd_tcp.workers.remote import Remote
 from linkerd_tcp.workers.settings import config_of_admin, read_config, spare_the_collector
-from linkerd_tcp.workers.worker import LOGS_SECS, Answer, Follower, logs_of_child, set_level
+from linkerd_tcp.workers.worker import LOGS_SECS, Answer, Follower, logs_of_child, say, set_level
 
 if TYPE_CHECKING:
     from linkerd_tcp.controller.control import Control
@@ -61,7 +61,7 @@ class AdminProcess:
         self._remote = Remote(self._config, self._state, self._channel)
         capacity, buffer = Capacity(raise_limit()), Buffer(self._config.buffer_size_bytes)
         self._running = Running(HostResolver(), capacity, buffer, Book(), self._logs.say)
-        gevent.signal_handler(signal.SIGTERM, lambda: self._channel.send({"say": "leaving"}))
+        gevent.signal_handler(signal.SIGTERM, say, self._channel, "leaving")
         try:
             self._open(capacity)
         except StartError as error:

@@ -80,6 +80,11 @@ class Keeper:
         """The children that are in their places."""
         return [place.child for place in self.places.values() if place.child is not None]
 
+    @property
+    def serving(self) -> list[Child]:
+        """Also those that go on only until their replacement serves."""
+        return [child for child in self.children if child.state == "serving"]
+
     def is_current(self, child: Child) -> bool:
         return self.places[child.place].child is child
 

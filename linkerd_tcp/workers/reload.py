@@ -54,8 +54,7 @@ class Reload:
         for child in self._keeper.current:
             if child.state == "starting":
                 child.kill()
-            else:
-                self._children.append(child)
+        self._children = self._keeper.serving
         if not any(child.place != ADMIN for child in self._children):
             raise StartError("no worker serves just now; try again")
         attached = written_config(self.config)

@@ -26,7 +26,7 @@ class Spread:
     def drain(self, request: Message) -> bool:
         """Drain an endpoint, or no longer, in every worker; False if none knows it."""
         bound, address, on = request["bound"], request["address"], request["on"]
-        workers = [child for child in self._serving() if child.place != ADMIN]
+        workers = [child for child in self._keeper.serving if child.place != ADMIN]
         answers = self._ask(workers, {"do": "drain", "bound": bound, "address": address, "on": on})
         known = any(answer.get("known") for answer in answers.values())
         if on and known:
@@ -44,7 +44,7 @@ class Spread:
     def set_level(self, request: Message) -> bool:
         """In every process, this one included; False if no process has such a logger."""
         logger, level = request["logger"], request["level"]
-        children = self._serving()
+        children = self._keeper.serving
         answers = self._ask(children, {"do": "level", "logger": logger, "level": level})
         known = any(answer.get("known") for answer in answers.values())
         if known:
@@ -55,9 +55,6 @@ class Spread:
 
     def _workers(self) -> list[Child]:
         return [child for child in self._keeper.children if child.place != ADMIN and not child.gone]
-
-    def _serving(self) -> list[Child]:
-        return [child for child in self._keeper.current if child.state == "serving"]
 
     def _ask(self, children: list[Child], message: Message) -> dict[Child, Message]:
         return self._keeper.ask({child: Question(message) for child in children}, ANSWER_SECS)

@@ -87,7 +87,7 @@ class Worker:
         self._channel = ChildEnd(end)
         self._logs = logs_of_child(str(self._given.worker), self._levels)
         app = self._app = App(self._config, _refuse_to_load, self._logs, self._given)
-        gevent.signal_handler(signal.SIGTERM, self._ask_to_leave)
+        gevent.signal_handler(signal.SIGTERM, say, self._channel, "leaving")
         gevent.signal_handler(signal.SIGUSR1, app.reopen_logs)
         try:
             app.open()
@@ -159,21 +159,23 @@ class Worker:
             os._exit(0)  # nobody was accepted
         self._app.shutdown(frame.message["graceSecs"])
 
-    def _ask_to_leave(self) -> None:
-        self._channel.send({"say": "leaving"})
-
     def _tell_when_deaf(self) -> None:
         self._app.deaf.wait()
-        try:
-            self._channel.send({"say": "deaf"})
-        except ChannelError as error:
-            _log.debug("%s", error)
+        say(self._channel, "deaf")
 
     def _orphaned(self) -> None:
         self._leave_folder()
         if not self._begun:
             os._exit(1)
         self._app.shutdown()
+
+
+def say(channel: ChildEnd, what: str) -> None:
+    """What the supervisor need not be there to hear."""
+    try:
+        channel.send({"say": what})
+    except ChannelError as error:
+        _log.debug("%s", error)
 
 
 def logs_of_child(worker: str, levels: Mapping[str, str]) -> Logs:

@@ -54,6 +54,7 @@ def test_one_that_is_told_to_end_goes_on_until_its_replacement_serves(made: Fake
     made.until(lambda: len(made.made) == 4)
     new = made.made[3]
     assert "hand_over" not in old.heard
+    assert old in made.keeper.serving, "a reload meanwhile is for it too"
     new.die()  # its first replacement fails
     made.until(lambda: len(made.made) == 5)
     assert "hand_over" not in old.heard

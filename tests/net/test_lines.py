@@ -291,3 +291,30 @@ assert not writer.close(0.1)
         close(writing)
         close(reading)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a pipe does not keep the pieces apart")
+def test_to_a_pipe_whole_lines_go_in_pieces_that_others_cannot_get_into() -> None:
+    reading, writing = os.pipe2(os.O_DIRECT | os.O_NONBLOCK)
+    lines = [f"{number} {'x' * (number % 900)}" for number in range(300)] + ["y" * 10_000, "last"]
+    writer = LineWriter("-", fd=writing)
+    for line in lines:
+        writer.write(line)
+    pieces: list[bytes] = []
+
+    def all_read() -> bool:
+        try:
+            while piece := os.read(reading, 65536):
+                pieces.append(piece)
+        except BlockingIOError:
+            return b"".join(pieces).endswith(b"last\n")
+        return True
+
+    until(all_read, "all lines come")
+    assert b"".join(pieces).decode().splitlines() == lines
+    in_the_middle = [piece for piece in pieces if not piece.endswith(b"\n")]
+    assert {piece.strip(b"y") for piece in in_the_middle} == {b""}, "only of the line that is longer itself"
+    assert len(pieces) < len(lines), "and not one by one"
+    assert writer.close(DEADLINE_SECS)
+    close(reading)
+    close(writing)

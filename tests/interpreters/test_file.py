@@ -334,6 +334,7 @@ def spared_collector() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("spared_collector")
 def test_a_long_dtab_with_many_bindings_open_stalls_nobody(build: Build, file: File) -> None:
     interpreter = build()

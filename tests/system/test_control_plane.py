@@ -24,7 +24,7 @@ from tests.system.peers import Client, Held, Visits, backends, visit
 from tests.tls_files import Authority
 
 DEEP = bool(os.environ.get("LINKERD_TCP_TEST_DEEP"))
-LOAD_SECS = 60.0 if DEEP else 4.0
+LOAD_SECS = 60.0 if DEEP else 3.0
 README = Path(__file__).resolve().parents[1] / "config" / "corpus" / "valid" / "linkerd-tcp-readme.yml"
 README_PORTS = (7474, 7575, 9989, 4180)
 AWAY = Path("/usr/local/etc/openssl/cert.pem")

@@ -23,7 +23,7 @@ rows = partial(rows_of, "dns")
 is_stale = partial(names_stale, "io.l5d.dns")
 
 DEEP = bool(os.environ.get("LINKERD_TCP_TEST_DEEP"))
-LOAD_SECS = 60.0 if DEEP else 5.0
+LOAD_SECS = 60.0 if DEEP else 3.0
 PER_SECOND = 500
 MIN_TTL_SECS = 0.5
 BACKOFF_SECS = 2 * MIN_TTL_SECS

@@ -15,9 +15,7 @@ import shutil
 import signal
 from _socket import socket as Socket
 from collections.abc import Callable, Mapping
-from math import inf
 from time import monotonic
-from typing import Final
 
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import warnings
@@ -33,14 +31,10 @@ from linkerd_tcp.workers.pump import Pump, forget_hub
 from linkerd_tcp.workers.reload import Reload
 from linkerd_tcp.workers.settings import Opened, number_of_workers
 from linkerd_tcp.workers.spread import Spread
+from linkerd_tcp.workers.stop import Stop
 from linkerd_tcp.workers.worker import Worker
 
 OK, FAILED = 0, 1
-
-STOP_SECS: Final = 5.0
-"""What the stop may take beside `drainDelaySecs` and the grace; who is not done then is killed."""
-
-ADMIN_STOP_SECS: Final = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -74,11 +68,7 @@ class Supervisor:
         self._spread = Spread(self._keeper)
         self._signalled_to_stop = False
         self._stop_wanted = False
-        self._stopping = False
-        self._killed = False
-        self._stop_until = inf
-        self._watches_ended = False
-        self._admin_told = False
+        self._stop = Stop(self._keeper, self._listeners, self._number)
         self._pid = os.getpid()
 
     def run(self) -> int:
@@ -92,14 +82,14 @@ class Supervisor:
             for warning in self._warnings:
                 _log.warning("%s", warning)
             self._announce(self._opened())
-            while not self._over():
+            while not self._stop.over:
                 self._turn()
         except _Abort:
             _log.warning("aborted")
             return FAILED
         finally:
             self._end()
-        return FAILED if self._killed else OK
+        return FAILED if self._stop.killed else OK
 
     # Start
 
@@ -188,15 +178,20 @@ class Supervisor:
 
     def _turn(self) -> None:
         keeper = self._keeper
-        keeper.turn(min(keeper.next_due, self._stop_until) - monotonic())
-        if self._stop_wanted and not self._stopping:
+        keeper.turn(min(keeper.next_due, self._stop.until) - monotonic())
+        if self._stop_wanted and not self._stop.begun:
             self._begin_stop(None)
         while keeper.requests:
             self._do(*keeper.requests.popleft())
         if keeper.replacing:
             keeper.replace()
-        if self._stopping:
-            self._go_on_stopping()
+        if self._stop.begun:
+            self._stop.go_on()
+
+    def _begin_stop(self, grace_secs: float | None) -> None:
+        self._stop_wanted = True
+        self._stop.begin(self.config.admin, grace_secs)
+        self._changed()
 
     def _signalled(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
@@ -234,7 +229,7 @@ class Supervisor:
 
     def _reload(self) -> Message:
         try:
-            if self._stopping or self._stop_wanted:
+            if self._stop_wanted:
                 raise StartError("not reloaded: the program is stopping")
             new = self._load()
             forget_hub()  # as `run`
@@ -274,54 +269,9 @@ class Supervisor:
             "workers": rows,
             "servers": self._listeners.addresses(self.config),
             "supervisor": self._pid,
-            "stopping": self._stopping,
+            "stopping": self._stop.begun,
             "lastReloadOk": self.last_reload_ok,
         }
-
-    # Stop
-
-    def _begin_stop(self, grace_secs: float | None) -> None:
-        """Or, asked again with a grace, the same in less time."""
-        admin = self.config.admin
-        again = self._stopping
-        if again and grace_secs is None:
-            return
-        self._stopping = self._stop_wanted = True
-        self._keeper.replacing = False
-        grace = admin.grace_secs if grace_secs is None else grace_secs
-        delay_secs = 0.0 if again else admin.drain_delay_secs
-        self._stop_until = min(self._stop_until, monotonic() + delay_secs + grace + STOP_SECS)
-        workers = [child for child in self._keeper.children if child.place != ADMIN]
-        if not again:
-            _log.info("stopping: %d workers, grace %g s", len(workers), grace)
-            self._changed()
-        self._keeper.tell(workers, {"do": "stop", "graceSecs": grace})
-
-    def _go_on_stopping(self) -> None:
-        """The listeners are closed here once they are in the workers, the admin process ends when they have."""
-        keeper = self._keeper
-        workers = [child for child in keeper.children if child.place != ADMIN]
-        listening = {child.place for child in workers if not child.deaf}
-        for number in range(self._number):
-            if number not in listening:
-                self._listeners.close_worker(number)
-        admins = [child for child in keeper.children if child.place == ADMIN]
-        if not listening and not self._watches_ended:
-            self._watches_ended = True
-            keeper.tell(admins, {"do": "end_watches"})
-            self._listeners.close_namerd()
-        if not workers and not self._admin_told:
-            self._admin_told = True
-            self._stop_until = monotonic() + ADMIN_STOP_SECS
-            keeper.tell(admins, {"do": "stop"})
-        if monotonic() >= self._stop_until:
-            for child in keeper.children:
-                _log.error("%s did not end in time and is killed", child.name)
-                child.kill()
-            self._killed, self._stop_until = True, monotonic() + STOP_SECS
-
-    def _over(self) -> bool:
-        return self._stopping and not self._keeper.children
 
     def _end(self) -> None:
         """Whatever is left goes, whyever that is."""

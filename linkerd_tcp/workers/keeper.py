@@ -29,6 +29,12 @@ replaced if the supervisor is not stopping so much later."""
 _log = logging.getLogger(__name__)
 
 
+REAP_SECS: Final = 0.02
+"""How soon a child that has closed its channel is looked at again: it ends a moment later, and the signal that says so
+may have been lost to a library.
+"""
+
+
 class Question(NamedTuple):
     """What one child is asked, with what goes beside it."""
 
@@ -158,6 +164,8 @@ class Keeper:
 
     def turn(self, secs: float, token: int = 0) -> None:
         """Wait for news, for `secs` at most, and take it in. Of answers, those to `token` are kept."""
+        if any(child.line.ended for child in self.children):
+            secs = min(secs, REAP_SECS)
         for number in self._pump.wait([child.line for child in self.children], secs):
             self._signalled(number)
         for child in list(self.children):

@@ -21,16 +21,6 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, 
 LONGEST_SECS: Final = 3600.0
 
 
-def forget_hub() -> None:
-    """End the hub, if importing or loading something has made one: libraries open a socket to see whether they can.
-
-    A fork would take it along, and there it would go on with what it was at here.
-    """
-    hub = get_hub_if_exists()
-    if hub is not None:
-        hub.destroy(destroy_loop=True)
-
-
 class Pump:
     """Makes a wait of signals and of the channels' news. `close` where it was made, `forget` in a child."""
 
@@ -41,6 +31,17 @@ class Pump:
         # The interpreter writes each signal's number there, at the moment that it comes, also before poll has begun.
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         self._before = {number: _signal(number, _noted) for number in SIGNALS}
+
+    def forget_hub(self) -> None:
+        """End the hub, if importing or loading something has made one: libraries open a socket to see whether they can.
+
+        A fork would take it along, and there it would go on with what it was at here.
+        """
+        hub = get_hub_if_exists()
+        if hub is not None:
+            hub.destroy(destroy_loop=True)
+            for number in SIGNALS:
+                _signal(number, _noted)  # its loop has taken SIGCHLD
 
     def wait(self, lines: Collection[Line], secs: float) -> list[int]:
         """Wait for a signal, for news of a line, or for `secs`; the signals. What lines say is in their inboxes."""

@@ -27,7 +27,7 @@ from linkerd_tcp.workers.channel import Message
 from linkerd_tcp.workers.children import ADMIN, Child, fork
 from linkerd_tcp.workers.keeper import START_SECS, Keeper
 from linkerd_tcp.workers.listeners import Listeners
-from linkerd_tcp.workers.pump import Pump, forget_hub
+from linkerd_tcp.workers.pump import Pump
 from linkerd_tcp.workers.reload import Reload
 from linkerd_tcp.workers.settings import Opened, number_of_workers
 from linkerd_tcp.workers.spread import Spread
@@ -73,7 +73,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Until the stop; the exit status. StartError, with nothing left behind, where the system refuses something."""
-        forget_hub()
+        self._pump.forget_hub()
         raise_limit()  # a listener for each worker and server is held here
         try:
             self._listeners.open(self.config)
@@ -231,12 +231,13 @@ class Supervisor:
         try:
             if self._stop_wanted:
                 raise StartError("not reloaded: the program is stopping")
-            new = self._load()
-            forget_hub()  # as `run`
+            try:
+                new = self._load()
+            finally:
+                self._pump.forget_hub()
             reload = Reload(self._keeper, self._listeners, lambda: self._stop_wanted)
             changes = reload.prepare(self.config, new)
         except LinkerdTcpError as error:
-            forget_hub()
             self.last_reload_ok = False
             self._changed()
             for line in str(error).splitlines():

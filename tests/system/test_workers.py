@@ -136,13 +136,21 @@ def test_it_says_what_to_do_where_no_folder_for_its_sockets_can_be_made(tmp_path
 
 
 def test_the_supervisor_has_one_thread_and_no_loop(tmp_path: Path) -> None:
-    with Backend("b") as backend, Proxy(tmp_path, of(2)) as proxy:
+    conf = of(2)
+    conf["namers"].append({"kind": "io.l5d.dns"})  # what it imports makes a loop
+    conf["routers"][0]["dtab"] = "/svc => /#/io.l5d.fs"
+    with Backend("b") as backend, Proxy(tmp_path, conf) as proxy:
         proxy.endpoints("default.yml", [backend.address])
         assert set(visit(proxy.address, 10)) == {"b"}
-        proxy.write(of(2, [backend.address], server={"port": 0, "idleTimeoutMs": 5000}))
+        killed = pids(proxy)[1]
+        os.kill(killed, signal.SIGKILL)
+        serving(proxy, 1, killed)
+        conf["namers"].append({"kind": "io.l5d.namerd", "baseUrl": "http://127.0.0.1:1", "namespace": "x"})
+        proxy.write(conf)
         assert proxy.post("/reload")[0] == 200
-        os.kill(pids(proxy)[0], signal.SIGKILL)
-        until("it is replaced", lambda: "replaced by pid" in proxy.log)
+        killed = pids(proxy)[0]
+        os.kill(killed, signal.SIGKILL)
+        serving(proxy, 0, killed)
         assert os.listdir(f"/proc/{proxy.pid}/task") == [str(proxy.pid)]
         assert not [each for each in _descriptors(proxy.pid) if "eventpoll" in each or "inotify" in each]
 

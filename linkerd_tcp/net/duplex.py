@@ -154,7 +154,6 @@ class Duplex:
             self.to_dst.stop()
             self.to_src.stop()
             if self._timer is not None:
-                self._timer.stop()
                 self._timer.close()
         assert self.cause is not None
         return self.cause
@@ -295,7 +294,6 @@ class Duplex:
         if due is None:
             return
         if self._timer is not None:
-            self._timer.stop()
             self._timer.close()
         self._timer = self._loop.timer(max(due - now, 0.001))
         self._timer.start(self._check)

@@ -121,10 +121,8 @@ class HalfDuplex:
 
     def stop(self) -> None:
         """For good: no watcher of it calls back after this."""
-        self._reader.stop()
         self._reader.close()
         if self._writer is not None:
-            self._writer.stop()
             self._writer.close()
         self._drop()
         # The way back makes a cycle of both directions: a dozen objects for each connection that only the garbage

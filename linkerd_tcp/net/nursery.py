@@ -41,8 +41,7 @@ class Nursery:
         self._younger[child] = None
         if self._timer is None:
             # Runs while there is anybody: an idle process is not woken for nothing.
-            self._timer = self._loop.timer(GROWN_SECS)
-            self._timer.start(self._tick)
+            self._again(GROWN_SECS)
 
     def remove(self, child: Child) -> None:
         """It will not be told; harmless when it is not here."""
@@ -50,23 +49,21 @@ class Nursery:
             self._older.pop(child, None)
 
     def _tick(self) -> None:
+        self._timer.close()
         for child in list(self._older)[:_SLICE]:
             # One that is told may end, or end others.
             if self._older.pop(child, self) is not self:
                 child.grown()
+        pause_secs = 0.0
+        if not self._older:
+            self._younger, self._older = self._older, self._younger
+            pause_secs = GROWN_SECS
+        self._timer = None
         if self._older:
-            self._again(0.0)
-            return
-        self._younger, self._older = self._older, self._younger
-        if self._older:
-            self._again(GROWN_SECS)
-        else:
-            self._timer.close()
-            self._timer = None
+            self._again(pause_secs)
 
     def _again(self, secs: float) -> None:
-        self._timer.close()
-        self._timer = self._loop.timer(secs)
+        self._timer = self._loop.timer(secs, ref=False)
         self._timer.start(self._tick)
 
 

@@ -19,7 +19,7 @@ class Loop:
 
     due: object = None
 
-    def timer(self, secs: float) -> Timer:
+    def timer(self, secs: float, ref: bool) -> Timer:
         self.secs = secs
         return Timer(self)
 

@@ -450,6 +450,7 @@ def test_closing_while_a_large_file_is_read_leaves_nothing(fs: FsNamer, disco: F
     watch.close()
 
 
+@pytest.mark.alone
 def test_1000_files_changing_at_once_reach_their_observers_within_2_s(fs: FsNamer, disco: File) -> None:
     for number in range(1000):
         (disco / f"web{number}.yml").write_text("- 127.0.0.1:80\n")

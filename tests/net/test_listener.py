@@ -14,6 +14,7 @@ from linkerd_tcp.errors import StartError
 from linkerd_tcp.net.listener import Acceptor, bind
 from tests.leaks import no_leaks
 from tests.sockets import eventually
+from tests.system.harness import free_port
 
 assert no_leaks
 
@@ -126,7 +127,8 @@ def test_a_refused_bind_names_the_key_and_what_to_do(ip: str, words: str) -> Non
 
 
 def test_ipv6_and_ipv4_of_one_port_are_two_listeners() -> None:
-    six = bind("::1", 0, 10, "port")
-    four = bind("127.0.0.1", six.getsockname()[1], 10, "port")
+    port = free_port()  # the kernel's choice for the one may be taken for the other
+    six = bind("::1", port, 10, "port")
+    four = bind("127.0.0.1", port, 10, "port")
     six.close()
     four.close()

@@ -21,6 +21,9 @@ TAKEN = "LINKERD_TCP_TEST_TAKEN"
 
 NOTHING_TO_RUN = 5
 
+MOST = 8
+"""Processes. Each reads in all the tests first."""
+
 
 # In each process: a plug-in of pytest
 
@@ -74,7 +77,7 @@ def _piece(item: pytest.Item) -> str:
 
 def main(arguments: list[str]) -> int:
     """The worst status of all of them."""
-    number = (os.cpu_count() or 1) + 1  # much of the time of a test is waiting
+    number = min((os.cpu_count() or 1) + 1, MOST)  # much of the time of a test is waiting
     with tempfile.TemporaryDirectory(prefix="linkerd-tcp-test-") as taken:
         environment = {**os.environ, TAKEN: taken}
         statuses = [0] * number

@@ -162,6 +162,7 @@ def _descriptors(pid: int) -> list[str]:
 # Replacement
 
 
+@pytest.mark.alone
 def test_a_killed_worker_is_replaced_within_a_second_and_it_is_said(tmp_path: Path) -> None:
     with Backend("b") as backend, Proxy(tmp_path, of(2, [backend.address])) as proxy, contextlib.ExitStack() as stack:
         clients = each_worker(proxy.address, proxy, stack)
@@ -186,6 +187,7 @@ def test_who_waits_in_the_queue_of_a_killed_worker_is_served_by_its_replacement(
         assert [client.ask() for client in clients] == ["b"] * 60
 
 
+@pytest.mark.alone
 def test_a_killed_admin_process_is_replaced_and_no_connection_notices(tmp_path: Path) -> None:
     with Backend("b") as backend, Proxy(tmp_path, of(2, [backend.address])) as proxy, Held(proxy.address, 10):
         killed = admin_pid(proxy)

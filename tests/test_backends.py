@@ -11,24 +11,14 @@ import pytest
 from linkerd_tcp import backends
 from linkerd_tcp.backends import ExampleBackends, parse_range
 from linkerd_tcp.errors import StartError
+from tests.system.harness import free_port
 
 DEADLINE_SECS = 5.0
 
 
-def free_range(count: int) -> int:
-    """The first of `count` neighbouring ports that are free just now."""
-    for first in range(20_000, 30_000, count):
-        with suppress(OSError):
-            sockets = [socket.create_server(("127.0.0.1", first + each)) for each in range(count)]
-            for one in sockets:
-                one.close()
-            return first
-    raise AssertionError("no free ports")
-
-
 @pytest.fixture
 def first() -> Iterator[int]:
-    port = free_range(3)
+    port = free_port(3)
     running = ExampleBackends(port, port + 2)
     running.start()
     yield port
@@ -90,7 +80,7 @@ def test_a_client_that_sends_no_request_is_let_go_at_the_deadline(first: int, mo
 
 
 def test_a_taken_port_is_named_and_no_backend_is_left_listening() -> None:
-    first = free_range(3)
+    first = free_port(3)
     words = rf"^--backends: cannot listen on 127\.0\.0\.1:{first + 2}: the port is taken"
     with socket.create_server(("127.0.0.1", first + 2)), pytest.raises(StartError, match=words):
         ExampleBackends(first, first + 2).start()
@@ -100,7 +90,7 @@ def test_a_taken_port_is_named_and_no_backend_is_left_listening() -> None:
 
 
 def test_stopping_ends_open_connections_and_frees_the_ports() -> None:
-    first = free_range(1)
+    first = free_port(1)
     running = ExampleBackends(first, first)
     running.start()
     with socket.create_connection(("127.0.0.1", first), DEADLINE_SECS) as connection:

@@ -18,6 +18,7 @@ from linkerd_tcp.transition import Running, Transition, stop_listening
 from tests.leaks import no_leaks
 from tests.rig import Endpoint
 from tests.sockets import eventually
+from tests.system.harness import free_port
 
 assert no_leaks
 
@@ -75,12 +76,6 @@ def answers(port: int) -> bool:
 def ends_at_once(port: int) -> bool:
     with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
         return client.recv(1) == b""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_start_is_a_transition_from_nothing(running: Running, configure: Configure) -> None:

@@ -2,6 +2,7 @@
 
     python -m benchmarks.clients sink PORT             take what comes, answer with how many bytes it was
     python -m benchmarks.clients pour PORT MIB         send so much to a sink: seconds
+    python -m benchmarks.clients fetch PORT TIMES MIB  download /bulk, which has MIB, so many times: seconds
     python -m benchmarks.clients pull PORT             download /bulk until stdin ends: bytes, seconds
     python -m benchmarks.clients visit PORT COUNT      connections one after the other: milliseconds of each
     python -m benchmarks.clients hold PORT COUNT       open connections, use each once, print "ready", keep them until
@@ -26,7 +27,7 @@ LOCAL: Final = "127.0.0.1"
 TIMEOUT_SECS: Final = 30.0
 CLOSE: Final = b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
 KEEP: Final = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n"
-BULK: Final = b"GET /bulk HTTP/1.1\r\nHost: bench\r\n\r\n"
+BULK_CLOSE: Final = b"GET /bulk HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
 PIECE_BYTES: Final = 1 << 20
 TICK_SECS: Final = 0.005
 
@@ -82,12 +83,25 @@ def pour(port: int, mebibytes: int) -> dict[str, Any]:
     return {"seconds": took}
 
 
+def fetch(port: int, times: int, mebibytes: int) -> dict[str, Any]:
+    began, total = time.monotonic(), 0
+    for _ in range(times):
+        with _connect(port) as sock:
+            sock.sendall(BULK_CLOSE)
+            while taken := _drop(sock):
+                total += taken
+    took = time.monotonic() - began
+    if total < times * mebibytes * PIECE_BYTES:
+        sys.exit("not all bytes arrived")
+    return {"seconds": took}
+
+
 def pull(port: int) -> dict[str, Any]:
     """As many downloads in a row as there is time for."""
     ended, began, total = _at_end_of_stdin(), time.monotonic(), 0
     while not ended.is_set():
         with _connect(port) as sock:
-            sock.sendall(BULK.replace(b"Host:", b"Connection: close\r\nHost:"))
+            sock.sendall(BULK_CLOSE)
             while not ended.is_set() and (taken := _drop(sock)):
                 total += taken
     return {"bytes": total, "seconds": time.monotonic() - began}
@@ -194,7 +208,15 @@ def churn(port: int, rate: int, seconds: int) -> dict[str, Any]:
     return {"served": churning.served, "failed": churning.failed}
 
 
-COMMANDS: Final = {"sink": sink, "pour": pour, "pull": pull, "visit": visit, "hold": hold, "churn": churn}
+COMMANDS: Final = {
+    "sink": sink,
+    "pour": pour,
+    "fetch": fetch,
+    "pull": pull,
+    "visit": visit,
+    "hold": hold,
+    "churn": churn,
+}
 
 if __name__ == "__main__":
     result = COMMANDS[sys.argv[1]](*map(int, sys.argv[2:]))  # type: ignore[operator]

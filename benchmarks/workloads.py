@@ -104,7 +104,14 @@ def _bytes() -> list[Workload]:
     contestants = (DIRECT, HAPROXY, OURS, SPLICE, NGINX)
     beside = (HAPROXY, OURS, NGINX)
     return [
-        Workload("download", "One bulk download (curl)", contestants, measures.download, secs, rows("download")),
+        Workload(
+            "download",
+            "One bulk download (a client of our own, which throws away what comes)",
+            contestants,
+            measures.download,
+            secs,
+            rows("download"),
+        ),
         Workload(
             "upload", "One bulk upload (to a sink of our own)", contestants, measures.upload, secs, rows("upload")
         ),

@@ -111,6 +111,12 @@ def test_what_is_poured_arrives_in_the_sink() -> None:
         sink.wait()
 
 
+def test_a_download_that_is_cut_short_fails(server: Server) -> None:
+    with pytest.raises(Failed, match="not all bytes arrived"):
+        loads.client("fetch", server.port, 2, 1)
+    assert server.accepts == 2
+
+
 def test_an_upload_that_is_cut_short_fails(server: Server) -> None:
     with pytest.raises(Failed, match="client `pour` ended with 1"):
         loads.client("pour", server.port, 1)

@@ -18,6 +18,7 @@ import selectors
 import socket
 import struct
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -70,11 +71,11 @@ def _swallow(sock: socket.socket) -> None:
 
 
 def pour(port: int, mebibytes: int) -> dict[str, Any]:
-    piece = bytes(PIECE_BYTES)
-    with _connect(port) as sock:
+    with tempfile.TemporaryFile() as piece, _connect(port) as sock:
+        piece.truncate(PIECE_BYTES)
         began = time.monotonic()
         for _ in range(mebibytes):
-            sock.sendall(piece)
+            sock.sendfile(piece)
         sock.shutdown(socket.SHUT_WR)
         answer = sock.recv(8, socket.MSG_WAITALL)
         took = time.monotonic() - began

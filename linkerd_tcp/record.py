@@ -235,8 +235,8 @@ class Book:
         record.flow = record.task = None
         record.duration = monotonic() - record.clock
         envelope, cause = record.envelope, record.cause
-        if envelope is not None and envelope.proxy is None:
-            record.envelope = None  # the record has all that is shown of it
+        if envelope is not None and envelope.proxy is None and not envelope.tls:
+            record.envelope = None  # the record has all that there is to know of it
         del self.open[record.number]
         (self._failed if cause is None or cause.is_failure else self._ended).append(record)
 

@@ -83,7 +83,6 @@ class Duplex:
         "_limits",
         "_loop",
         "_nursery",
-        "_over",
         "_parting",
         "_src",
         "_timer",
@@ -115,7 +114,6 @@ class Duplex:
         self._cut_at = inf
         self._expired = Cause.LIFETIME
         self._parting = False
-        self._over = False
         self._nursery = nursery()
         self._young = False
         """It has no timer yet, and none of its limits is near."""
@@ -137,16 +135,13 @@ class Duplex:
         if self._limits.lifetime_secs is not None:
             self.ends_at = now + self._limits.lifetime_secs
             self._cut_at = self.ends_at + self._limits.lifetime_grace_secs
+        self._greenlet = greenlet.getcurrent()
         try:
             self.to_src.start()
             self.to_dst.start()
-            # Who speaks first has mostly spoken by now: a turn of the loop less, for the client and for the endpoint.
-            self.to_dst.look()
-            if not self._over:
-                self._grow_up()
-                self._greenlet = greenlet.getcurrent()
-                # Only _finish wakes this greenlet, once: it forgets the greenlet before it switches.
-                self._hub.switch()
+            self._grow_up()
+            # Only _finish wakes this greenlet, once: it forgets the greenlet before it switches.
+            self._hub.switch()
         finally:
             self._greenlet = None
             if self._young:
@@ -258,12 +253,11 @@ class Duplex:
             self.cause, self.detail = cause, detail
 
     def _finish(self) -> None:
-        self._over = True
-        if self.cause is None:
-            self.cause = Cause.OTHER
         parked, self._greenlet = self._greenlet, None
         if parked is None:
-            return  # ended by what was there already, before it parked
+            return
+        if self.cause is None:
+            self.cause = Cause.OTHER
         if greenlet.getcurrent() is self._hub:
             parked.switch()
         else:

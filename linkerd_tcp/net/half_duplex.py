@@ -115,10 +115,6 @@ class HalfDuplex:
     def start(self) -> None:
         self._reader.start(self._readable)
 
-    def look(self) -> None:
-        """Pass on what is there already, without being woken for it."""
-        self._readable()
-
     def stop(self) -> None:
         """For good: no watcher of it calls back after this."""
         self._reader.close()

@@ -34,13 +34,6 @@ class SecureHalfDuplex(HalfDuplex):
             # What came together with the end of the handshake is in here already, and no watcher sees it.
             self._first = self._loop.run_callback(self._move)
 
-    def look(self) -> None:
-        if self._first is None:
-            self._readable()
-        else:
-            self._first.stop()
-            self._move()
-
     def stop(self) -> None:
         super().stop()
         if self._first is not None:

@@ -3,7 +3,6 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,7 @@ def test_mapped_addresses_are_ipv4_and_a_scope_is_left_out(version: str) -> None
 
 
 def test_of_two_families_version_1_says_unknown_and_version_2_maps_the_ipv4_one() -> None:
-    mixed = replace(V4, local=("2001:db8::2", 443))
+    mixed = V4._replace(local=("2001:db8::2", 443))
     assert HeaderFormat(ProxyHeader(version="v1")).of(record(mixed)) == b"PROXY UNKNOWN\r\n"
     said = header(mixed)
     assert (said.family, said.source, said.destination) == (
@@ -93,7 +92,7 @@ ALL = ("authority", "alpn", "ssl", "crc32c", "uniqueId")
 
 
 def test_each_tlv_is_sent_only_where_it_is_configured_and_known() -> None:
-    known = replace(V4, tls=True, server_name="www.example.com", alpn="h2")
+    known = V4._replace(tls=True, server_name="www.example.com", alpn="h2")
     assert header(known).tlvs == ()
     assert header(known, "v2", "authority").tlvs == (Authority("www.example.com"),)
     assert header(known, "v2", "alpn").tlvs == (Alpn(b"h2"),)
@@ -111,7 +110,7 @@ def test_the_checksum_is_sent_only_where_it_is_configured() -> None:
 
 
 def test_a_verified_client_certificate_is_said_with_its_name() -> None:
-    shown = replace(V4, tls=True, peer=PeerCertificate("a client", ("a.example.com",)))
+    shown = V4._replace(tls=True, peer=PeerCertificate("a client", ("a.example.com",)))
     said = header(shown, "v2", "ssl").ssl
     assert said is not None
     assert (said.verified, said.common_name, said.client) == (True, "a client", Ssl.CLIENT_SSL | Ssl.CLIENT_CERT_SESS)
@@ -120,12 +119,12 @@ def test_a_verified_client_certificate_is_said_with_its_name() -> None:
 def test_what_a_trusted_proxy_said_goes_on() -> None:
     tls = Ssl(Ssl.CLIENT_SSL, 0, version="TLSv1.3", cipher="TLS_AES_128_GCM_SHA256", client_cert=b"der")
     sent = (Authority("www.example.com"), Alpn(b"h2"), tls, UniqueId(b"first"))
-    assert header(replace(V4, proxy=received(*sent)), "v2", *ALL).tlvs == sent
+    assert header(V4._replace(proxy=received(*sent)), "v2", *ALL).tlvs == sent
 
 
 def test_tls_that_ended_here_names_the_server_before_a_trusted_proxy_does() -> None:
-    both = replace(V4, tls=True, server_name="here.example.com", alpn="http/1.1")
-    both = replace(both, proxy=received(Authority("there.example.com"), Alpn(b"h2")))
+    both = V4._replace(tls=True, server_name="here.example.com", alpn="http/1.1")
+    both = both._replace(proxy=received(Authority("there.example.com"), Alpn(b"h2")))
     assert header(both, "v2", "authority", "alpn").tlvs == (Authority("here.example.com"), Alpn(b"http/1.1"))
 
 
@@ -273,7 +272,7 @@ def haproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 def test_haproxy_learns_the_client(haproxy: int, version: str) -> None:
     tlvs = ALL if version == "v2" else ()
     settings = ClientSettings(proxy_protocol=ProxyHeader(version=version, tlvs=tlvs))
-    known = replace(V4, tls=True, server_name="www.example.com", alpn="http/1.1")
+    known = V4._replace(tls=True, server_name="www.example.com", alpn="http/1.1")
     target = Target(Address("127.0.0.1", haproxy))
     raw = connector_for(settings).connect(target, 1.0, record(known))
     with socket.socket(fileno=raw.detach()) as sock:

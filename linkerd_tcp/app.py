@@ -33,6 +33,7 @@ from gevent.event import AsyncResult, Event
 from gevent.lock import Semaphore
 
 from linkerd_tcp.admin.server import AdminServer
+from linkerd_tcp.book import Book, clock_numbers
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import admin_changes, keep_running, restart_only_changes
 from linkerd_tcp.errors import Cause, LinkerdTcpError, StartError
@@ -42,7 +43,6 @@ from linkerd_tcp.net.descriptors import Capacity, raise_limit
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
 from linkerd_tcp.net.turns import Turns
-from linkerd_tcp.record import Book, clock_numbers
 from linkerd_tcp.router import Router
 from linkerd_tcp.server import Server, end_connection
 from linkerd_tcp.staleness import remarks

@@ -17,12 +17,12 @@ from prometheus_client.utils import floatToGoString
 
 from linkerd_tcp import __version__
 from linkerd_tcp.balancers.balancer import Balancer
+from linkerd_tcp.book import Book
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.figures import DURATION_BOUNDS_SECS, BalancerFigures, Histogram, RouterFigures, ServerFigures
 from linkerd_tcp.namerd.figures import NamerdFigures
 from linkerd_tcp.naming.namer import Discovery
 from linkerd_tcp.net.turns import Turns
-from linkerd_tcp.record import Book
 from linkerd_tcp.router import Router
 from linkerd_tcp.server import Server
 from linkerd_tcp.staleness import count_stale

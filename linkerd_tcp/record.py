@@ -4,10 +4,6 @@ One mutable object per connection, made at accept. The access log, the metrics, 
 closes a connection from outside read only this.
 """
 
-from collections import deque
-from collections.abc import Iterator
-from heapq import merge
-from itertools import count
 from time import monotonic, time
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -15,13 +11,6 @@ from linkerd_tcp.envelope import Envelope
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.naming.addr import Address
 from linkerd_tcp.naming.path import Path
-
-ENDED_KEPT: Final = 3_000
-"""Connections that ended well and are remembered, the newest ones. Few enough to stay in the processor's cache: at ten
-thousand a second each new one takes the memory of the oldest."""
-
-FAILED_KEPT: Final = 7_000
-"""Failed ones, which no flood of good ones washes away."""
 
 MAX_ATTEMPTS_KEPT: Final = 100
 
@@ -134,6 +123,15 @@ class Record:
         if self.cause is None:
             self.cause, self.detail = cause, detail
 
+    def close(self) -> None:
+        """Its figures are final from here on, and of its envelope only what it alone knows is kept."""
+        self.rx_bytes, self.tx_bytes = self.bytes_so_far()
+        self.flow = self.task = None
+        self.duration = monotonic() - self.clock
+        envelope = self.envelope
+        if envelope is not None and envelope.proxy is None and not envelope.tls:
+            self.envelope = None
+
     def bytes_so_far(self) -> tuple[int, int]:
         """(rx, tx), also while they flow."""
         flow = self.flow
@@ -191,59 +189,3 @@ def _proxy_json(record: Record) -> dict[str, Any] | None:
         tls = header.ssl
         said["ssl"] = {"verified": tls.verified, "version": tls.version, "cn": tls.common_name, "cipher": tls.cipher}
     return said
-
-
-class Book:
-    """Every open connection by number, and the newest closed ones.
-
-    `numbers` rise; with several workers they are of the clock (`clock_numbers`), and so in one order over all of them.
-    """
-
-    def __init__(
-        self,
-        ended_kept: int = ENDED_KEPT,
-        failed_kept: int = FAILED_KEPT,
-        *,
-        worker: int = 0,
-        numbers: Iterator[int] | None = None,
-    ) -> None:
-        self.open: dict[int, Record] = {}
-        self._ended: deque[Record] = deque(maxlen=ended_kept)
-        self._failed: deque[Record] = deque(maxlen=failed_kept)
-        self._worker = worker
-        self._numbers = count(1) if numbers is None else numbers
-
-    def begin(self, router: str, server: str, source: tuple[str, int]) -> Record:
-        """A new record, in the book until `end`."""
-        number = next(self._numbers)
-        record = Record(number, router, server, source, self._worker)
-        self.open[number] = record
-        return record
-
-    @property
-    def closed(self) -> list[Record]:
-        """Those that are remembered, the last to end last."""
-        return list(merge(self._ended, self._failed, key=lambda record: record.ended_at))
-
-    def records(self) -> list[Record]:
-        """Every one, open or remembered, in no order: one copy in one go, and whoever ends meanwhile is in it once."""
-        return [*self.open.values(), *self._ended, *self._failed]
-
-    def end(self, record: Record) -> None:
-        """Close the record: its figures are final from here on."""
-        record.rx_bytes, record.tx_bytes = record.bytes_so_far()
-        record.flow = record.task = None
-        record.duration = monotonic() - record.clock
-        envelope, cause = record.envelope, record.cause
-        if envelope is not None and envelope.proxy is None and not envelope.tls:
-            record.envelope = None  # the record has all that there is to know of it
-        del self.open[record.number]
-        (self._failed if cause is None or cause.is_failure else self._ended).append(record)
-
-
-def clock_numbers() -> Iterator[int]:
-    """Microseconds since the epoch, each number higher than the one before: a worker's replacement repeats none."""
-    last = 0
-    while True:
-        last = max(last + 1, int(time() * 1e6))
-        yield last

@@ -14,6 +14,7 @@ from gevent.event import AsyncResult
 from gevent.hub import get_hub
 
 from linkerd_tcp import starttls
+from linkerd_tcp.book import Book
 from linkerd_tcp.config.server import ServerConfig
 from linkerd_tcp.envelope import Envelope
 from linkerd_tcp.errors import Cause, ConnectionFailed
@@ -24,12 +25,12 @@ from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.net.duplex import Duplex, Limits, Side
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.listener import Acceptor
-from linkerd_tcp.net.options import to_setsockopt
+from linkerd_tcp.net.options import can_wait, to_setsockopt
 from linkerd_tcp.net.peek import FirstBytes
 from linkerd_tcp.net.throttle import Throttle
 from linkerd_tcp.net.tls import HandshakeFailed
 from linkerd_tcp.preface import Preface
-from linkerd_tcp.record import Book, Record, address_text
+from linkerd_tcp.record import Record, address_text
 from linkerd_tcp.router import Router
 
 QUEUE_LINGER_SECS: Final = 0.2
@@ -105,9 +106,11 @@ class Server:
         self._connect_secs = config.connect_timeout_ms / 1000
         self._most = config.max_concurrency
         self._lifetime_secs = config.connection_lifetime_secs
-        # On the listener, where accepted sockets inherit them: no system call for each.
-        for level, option, value in to_setsockopt(config.socket_options, off_too=True):
-            self._acceptor.listening.setsockopt(level, option, value)
+        for option in to_setsockopt(config.socket_options, off_too=True):
+            if not can_wait(option):
+                # On the listener, where accepted sockets inherit them: no system call for each.
+                self._acceptor.listening.setsockopt(*option)
+        self._late_options = tuple(option for option in to_setsockopt(config.socket_options) if can_wait(option))
         self._limits = Limits(
             idle_secs=config.idle_timeout_ms / 1000 or None,
             half_close_secs=config.half_close_timeout_ms / 1000 or None,
@@ -199,9 +202,9 @@ class Server:
             connected_at = monotonic()
             self.figures.connect_latency.observe(connected_at - record.clock)
             try:
-                duplex = record.flow = Duplex(
-                    side, upstream.sock, self._buffer, self._draw_limits(), upstream.late_options
-                )
+                late_options = (self._late_options, upstream.late_options)
+                duplex = Duplex(side, upstream.sock, self._buffer, self._draw_limits(), late_options)
+                record.flow = duplex
                 record.end(duplex.run(), duplex.detail)
             finally:
                 self.figures.stream_duration.observe(monotonic() - connected_at)

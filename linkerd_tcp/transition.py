@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gevent
 
 from linkerd_tcp import registry
+from linkerd_tcp.book import Book
 from linkerd_tcp.config.admin import AccessLogConfig, FileStorage, InMemoryStorage
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.router import RouterConfig
@@ -27,7 +28,7 @@ from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
 from linkerd_tcp.net.listener import bind
-from linkerd_tcp.record import Book, Record, address_text
+from linkerd_tcp.record import Record, address_text
 from linkerd_tcp.router import Drained, Router
 from linkerd_tcp.server import Server
 from linkerd_tcp.transformers.build import asks_namers, build_interpreter, build_namer

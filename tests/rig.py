@@ -7,6 +7,7 @@ from typing import Any
 import gevent
 from gevent.server import StreamServer
 
+from linkerd_tcp.book import Book
 from linkerd_tcp.config.client import GlobalClient
 from linkerd_tcp.config.router import BindingCacheConfig, RouterConfig
 from linkerd_tcp.config.server import ServerConfig
@@ -20,7 +21,7 @@ from linkerd_tcp.naming.watch import Var
 from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.listener import bind
-from linkerd_tcp.record import Book, Record
+from linkerd_tcp.record import Record
 from linkerd_tcp.router import Router
 from linkerd_tcp.server import Server
 from tests.sockets import eventually

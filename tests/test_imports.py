@@ -19,6 +19,7 @@ ORDER = [
     "figures",
     "envelope",
     "record",
+    "book",
     "net",
     "staleness",
     "registry",

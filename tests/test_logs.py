@@ -15,11 +15,12 @@ from gevent import monkey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linkerd_tcp.book import Book
 from linkerd_tcp.config.admin import AccessLogConfig
 from linkerd_tcp.errors import Cause, StartError
 from linkerd_tcp.logs import OFF, TRACE, AccessLog, Logs, access_json, access_text, parse_directives, printable
 from linkerd_tcp.naming.path import Path as Name
-from linkerd_tcp.record import Book, Record, as_json
+from linkerd_tcp.record import Record, as_json
 
 DEADLINE_SECS = 5.0
 EVIL = "up\x1b[2J\r\nFORGED line\u2028\u202e \x7f\x9b\udc80"

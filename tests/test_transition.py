@@ -6,13 +6,13 @@ from pathlib import Path as FilePath
 
 import pytest
 
+from linkerd_tcp.book import Book
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import parse_config
 from linkerd_tcp.errors import StartError
 from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
-from linkerd_tcp.record import Book
 from linkerd_tcp.testing import FakeHosts
 from linkerd_tcp.transition import Running, Transition, stop_listening
 from tests.leaks import no_leaks

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import Final, TypeAlias
 
+from linkerd_tcp.book import Book, Packed, unpacked
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.net.turns import Turns
-from linkerd_tcp.record import Book, Record, address_text, as_json
+from linkerd_tcp.record import Record, address_text, as_json
 from linkerd_tcp.web.streams import array, dump_pieces, dumps
 
 DEFAULT_LIMIT: Final = 200
@@ -150,13 +151,14 @@ def _page(book: Book, query: Query) -> tuple[list[Record], str | None]:
 
 def _newest(book: Book, query: Query) -> list[Record]:
     """The page and, if there is one, the record after it."""
-    records = book.records()
-    return [record for _, record in nlargest(query.limit + 1, _matching(records, query))]
+    kept = book.remembered()
+    return [record for _, record in nlargest(query.limit + 1, _matching(kept, query))]
 
 
-def _matching(records: list[Record], query: Query) -> Iterator[tuple[int, Record]]:
+def _matching(kept: list[Record | Packed], query: Query) -> Iterator[tuple[int, Record]]:
     turns = Turns()
-    for record in records:
+    for each in kept:
         turns.rest()
+        record = unpacked(each)
         if query.matches(record):
             yield record.number, record

@@ -17,7 +17,7 @@ import ssl
 import struct
 from _socket import SO_LINGER, SOL_SOCKET
 from _socket import socket as Socket
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -46,6 +46,8 @@ _AFTER_FIN: Final = frozenset({errno.EPIPE, errno.ENOTCONN})
 """What writing to a side that is gone says when it may have said FIN before; reading will tell whether it had."""
 
 
+LateOptions: TypeAlias = tuple[Sequence[SetSockOpt], Sequence[SetSockOpt]]
+
 Side: TypeAlias = Socket | TlsEnd
 """A connected, non-blocking socket, or one that speaks TLS."""
 
@@ -70,7 +72,8 @@ class Limits:
 class Duplex:
     """Both directions of one connection; see the module. `run` it once, in the greenlet that owns it.
 
-    `late_options` are set on `dst` once the stream has lasted a second: what only an idle one has any use for.
+    `late_options`, for `src` and for `dst`, are set once the stream has lasted a second: only an idle one has any use
+    for them.
     """
 
     __slots__ = (
@@ -95,7 +98,7 @@ class Duplex:
     )
 
     def __init__(
-        self, src: Side, dst: Side, buffer: Buffer, limits: Limits, late_options: Iterable[SetSockOpt] = ()
+        self, src: Side, dst: Side, buffer: Buffer, limits: Limits, late_options: LateOptions = ((), ())
     ) -> None:
         self._hub = get_hub()
         self._loop = loop = self._hub.loop
@@ -276,9 +279,10 @@ class Duplex:
     def grown(self) -> None:
         """It has lasted. See `Nursery`."""
         self._young = False
-        for level, option, value in self._late_options:
+        for side, options in zip((self._src, self._dst), self._late_options, strict=True):
             with suppress(OSError):  # gone in this very turn: reading will tell
-                self._dst.setsockopt(level, option, value)
+                for option in options:
+                    side.setsockopt(*option)
         self._arm(self._loop.now())
 
     def _arm(self, now: float) -> None:

@@ -9,13 +9,13 @@ import gevent
 from gevent.event import Event
 
 from linkerd_tcp.backends import ExampleBackends
+from linkerd_tcp.book import Book
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.errors import StartError
 from linkerd_tcp.naming.namer import Discovery
 from linkerd_tcp.net.descriptors import Capacity, raise_limit
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
-from linkerd_tcp.record import Book
 from linkerd_tcp.transition import Running, Transition
 from linkerd_tcp.workers.channel import ChildEnd, Frame, Message
 from linkerd_tcp.workers.front import FrontServer

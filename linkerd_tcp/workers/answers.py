@@ -15,9 +15,10 @@ from linkerd_tcp.admin.overview import cut, status
 from linkerd_tcp.admin.private import figure_lines, metric_json
 from linkerd_tcp.admin.process import OtherCollector, process_collectors
 from linkerd_tcp.admin.reads import HTML, add_probes, config_json
+from linkerd_tcp.book import Book
 from linkerd_tcp.metrics import CONTENT_TYPE, exposition
 from linkerd_tcp.naming.namer import Discovery
-from linkerd_tcp.record import Book, address_text
+from linkerd_tcp.record import address_text
 from linkerd_tcp.router import Router
 from linkerd_tcp.server import Server
 from linkerd_tcp.web.guard import Guard

@@ -7,6 +7,7 @@ from typing import Any
 import gevent
 
 from linkerd_tcp.admin.server import AdminServer
+from linkerd_tcp.book import ENDED_KEPT, Book
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import parse_config
 from linkerd_tcp.controller.control import Control
@@ -16,7 +17,7 @@ from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
-from linkerd_tcp.record import ENDED_KEPT, Book, Record
+from linkerd_tcp.record import Record
 from linkerd_tcp.router import Router
 from linkerd_tcp.server import Server, end_connection
 from linkerd_tcp.transition import Running, Transition, stop_listening

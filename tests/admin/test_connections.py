@@ -3,9 +3,10 @@
 import pytest
 
 from linkerd_tcp.admin.connections import MOST, Query, place
+from linkerd_tcp.book import Book
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.naming.path import Path
-from linkerd_tcp.record import Book, Record
+from linkerd_tcp.record import Record
 from tests.admin.conftest import Http
 from tests.admin.fake import FakeApp
 

@@ -1,13 +1,10 @@
 """A stream under test, between two sockets that the test holds."""
 
-from collections.abc import Sequence
-
 import gevent
 
 from linkerd_tcp.errors import Cause
-from linkerd_tcp.net.duplex import Duplex, Limits
+from linkerd_tcp.net.duplex import Duplex, LateOptions, Limits
 from linkerd_tcp.net.half_duplex import Buffer
-from linkerd_tcp.net.options import SetSockOpt
 from tests.sockets import eventually, tcp_pair
 
 
@@ -18,7 +15,7 @@ class Relay:
         self,
         limits: Limits | None = None,
         buffer_bytes: int = 65536,
-        late_options: Sequence[SetSockOpt] = (),
+        late_options: LateOptions = ((), ()),
         said_before: bytes = b"",
     ) -> None:
         self.client, src = tcp_pair()

@@ -22,6 +22,8 @@ from tests.sockets import eventually, read_all, reset, tcp_pair
 pytestmark = pytest.mark.usefixtures("no_leaks")
 assert no_leaks
 
+KEEP_ALIVE = (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
 
 @pytest.fixture(autouse=True, params=["copied", "spliced"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,9 +71,7 @@ def test_fin_from_the_endpoint_is_passed_on_and_the_client_may_go_on(relay: Rela
 
 @pytest.mark.parametrize("age", ["young", "grown", "held back"])
 def test_an_ended_stream_leaves_nothing_that_only_the_garbage_collector_finds(age: str) -> None:
-    relay = Relay(
-        Limits(idle_secs=3600, half_close_secs=60), late_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    )
+    relay = Relay(Limits(idle_secs=3600, half_close_secs=60), late_options=([KEEP_ALIVE], [KEEP_ALIVE]))
     gc.disable()  # or a collection that happens to come would do what is looked for
     try:
         gc.collect()
@@ -111,9 +111,11 @@ def test_a_side_that_went_before_the_stream_began_ends_it(gone: str) -> None:
 
 
 def test_options_that_only_a_lasting_stream_needs_are_set_once_it_has_lasted() -> None:
-    relay = Relay(Limits(idle_secs=3600), late_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])
-    assert relay.dst.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
-    eventually(lambda: relay.dst.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1, 5)
+    relay = Relay(Limits(idle_secs=3600), late_options=([KEEP_ALIVE], [KEEP_ALIVE]))
+    for sock in (relay.src, relay.dst):
+        assert sock.getsockopt(*KEEP_ALIVE[:2]) == 0
+    for sock in (relay.src, relay.dst):
+        eventually(lambda sock=sock: sock.getsockopt(*KEEP_ALIVE[:2]) == 1, 5)
     relay.close()
 
 

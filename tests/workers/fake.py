@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from linkerd_tcp.admin.server import AdminServer
+from linkerd_tcp.book import Book, clock_numbers
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.errors import StartError
-from linkerd_tcp.record import Book, clock_numbers
 from linkerd_tcp.workers.fleet import WorkerRow
 from linkerd_tcp.workers.front import FrontServer
 from tests.admin.fake import FakeApp, FakeLogs

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from linkerd_tcp.admin.server import AdminServer
-from linkerd_tcp.record import Book
+from linkerd_tcp.book import Book
 from tests.admin import test_actions, test_connections, test_delegator, test_guard, test_overview, test_reads
 from tests.admin.conftest import Http
 from tests.admin.test_connections import book

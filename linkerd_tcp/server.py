@@ -24,6 +24,7 @@ from linkerd_tcp.net.crew import Crew
 from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.net.duplex import Duplex, Limits, Side
 from linkerd_tcp.net.half_duplex import Buffer
+from linkerd_tcp.net.last_words import Habit
 from linkerd_tcp.net.listener import Acceptor
 from linkerd_tcp.net.options import can_wait, to_setsockopt
 from linkerd_tcp.net.peek import FirstBytes
@@ -36,6 +37,8 @@ from linkerd_tcp.router import Router
 QUEUE_LINGER_SECS: Final = 0.2
 """How long an ending listener waits for handshakes that are under way, so that they are served too."""
 
+SHORT_SECS: Final = 1.0
+"""A connection that its endpoint has ended within this time was a short one."""
 
 if TYPE_CHECKING:
     from linkerd_tcp.terminator import Terminator
@@ -74,6 +77,7 @@ class Server:
         self._buffer = buffer
         self._crew = Crew(self._serve)
         self._throttle = Throttle()
+        self._habit = Habit()
         self._acceptor = Acceptor(listening, self._accepted, self._may_accept)
         self._wanted = False
         self._stopped = False
@@ -203,11 +207,14 @@ class Server:
             self.figures.connect_latency.observe(connected_at - record.clock)
             try:
                 late_options = (self._late_options, upstream.late_options)
-                duplex = Duplex(side, upstream.sock, self._buffer, self._draw_limits(), late_options)
+                habit = self._habit
+                duplex = Duplex(side, upstream.sock, self._buffer, self._draw_limits(), late_options, habit.is_short)
                 record.flow = duplex
                 record.end(duplex.run(), duplex.detail)
             finally:
-                self.figures.stream_duration.observe(monotonic() - connected_at)
+                lasted_secs = monotonic() - connected_at
+                self.figures.stream_duration.observe(lasted_secs)
+                habit.note(record.cause is Cause.ENDPOINT_CLOSED and lasted_secs < SHORT_SECS)
         except ConnectionFailed as failure:
             record.end(failure.cause, str(failure))
             if record.flow is None:

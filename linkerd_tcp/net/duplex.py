@@ -28,6 +28,7 @@ from gevent.hub import get_hub
 
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.net.half_duplex import Buffer, HalfDuplex
+from linkerd_tcp.net.last_words import LastWords
 from linkerd_tcp.net.nursery import GROWN_SECS, nursery
 from linkerd_tcp.net.options import SetSockOpt
 from linkerd_tcp.net.queues import unread_bytes, unsent_bytes
@@ -73,7 +74,7 @@ class Duplex:
     """Both directions of one connection; see the module. `run` it once, in the greenlet that owns it.
 
     `late_options`, for `src` and for `dst`, are set once the stream has lasted a second: only an idle one has any use
-    for them.
+    for them. `short`: it is expected to end behind the first words of `dst`.
     """
 
     __slots__ = (
@@ -98,7 +99,13 @@ class Duplex:
     )
 
     def __init__(
-        self, src: Side, dst: Side, buffer: Buffer, limits: Limits, late_options: LateOptions = ((), ())
+        self,
+        src: Side,
+        dst: Side,
+        buffer: Buffer,
+        limits: Limits,
+        late_options: LateOptions = ((), ()),
+        short: bool = False,
     ) -> None:
         self._hub = get_hub()
         self._loop = loop = self._hub.loop
@@ -106,9 +113,14 @@ class Duplex:
         self._dst = dst
         self._limits = limits
         self._late_options = late_options
-        half = HalfDuplex if type(src) is Socket and type(dst) is Socket else SecureHalfDuplex
-        self.to_dst = half(self, loop, src, dst, buffer)
-        self.to_src = half(self, loop, dst, src, buffer)
+        self.to_dst: HalfDuplex
+        self.to_src: HalfDuplex
+        if isinstance(src, Socket) and isinstance(dst, Socket):
+            self.to_dst = HalfDuplex(self, loop, src, dst, buffer)
+            self.to_src = (LastWords if short else HalfDuplex)(self, loop, dst, src, buffer)
+        else:
+            self.to_dst = SecureHalfDuplex(self, loop, src, dst, buffer)
+            self.to_src = SecureHalfDuplex(self, loop, dst, src, buffer)
         self.cause: Cause | None = None
         """Why it ends; set at the first FIN, error or limit."""
         self.detail: str | None = None

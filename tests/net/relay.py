@@ -11,6 +11,9 @@ from tests.sockets import eventually, tcp_pair
 class Relay:
     """A duplex between `client` and `endpoint`, run as a server runs it: in a greenlet that closes both sockets."""
 
+    short = False
+    """Whether the endpoint is expected to end it with its first words."""
+
     def __init__(
         self,
         limits: Limits | None = None,
@@ -22,7 +25,7 @@ class Relay:
         self.endpoint, dst = tcp_pair()
         self.client.sendall(said_before)
         self.buffer = Buffer(buffer_bytes)
-        self.duplex = Duplex(src, dst, self.buffer, limits or Limits(), late_options)
+        self.duplex = Duplex(src, dst, self.buffer, limits or Limits(), late_options, self.short)
         self.src, self.dst = src, dst
         self.greenlet = gevent.spawn(self._run)
         eventually(lambda: self.duplex._greenlet is not None)

@@ -168,7 +168,11 @@ class Duplex:
         assert self.cause is not None
         return self.cause
 
-    # What the halves report.
+    # What the halves report, and ask.
+
+    def passes_end_on(self, half: HalfDuplex) -> bool:
+        """See `Owner`. Not when the other direction has ended: its sink may be gone, and a reset follow."""
+        return not (self.to_src if half is self.to_dst else self.to_dst).ended
 
     def source_ended(self, half: HalfDuplex) -> None:
         """`half` read FIN, after everything before it was written."""

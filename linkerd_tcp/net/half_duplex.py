@@ -61,6 +61,9 @@ class Owner(Protocol):
     def sink_failed(self, half: "HalfDuplex", error: OSError) -> None:
         """`half`'s sink takes no more; `half` reads no more."""
 
+    def passes_end_on(self, half: "HalfDuplex") -> bool:
+        """Whether FIN from `half`'s source is FIN to its sink, and the other direction goes on."""
+
     def parted(self) -> None:
         """A source that was only being read to its end has reached it."""
 

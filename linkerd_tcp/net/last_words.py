@@ -63,10 +63,11 @@ class LastWords(HalfDuplex):
             return
         self._looks -= 1
         size, ended = self._look(size)
+        flags = _MORE if ended and self._owner.passes_end_on(self) else 0
         self.last_at = self._now()
         self.bytes += size
         try:
-            sent = self._send_more(self._view[:size], _MORE if ended else 0)
+            sent = self._send_more(self._view[:size], flags)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:

@@ -1,6 +1,7 @@
 """An end right behind the answer: both in one go, and nothing lost where it is not as expected."""
 
 import socket
+import struct
 
 import gevent
 import pytest
@@ -77,6 +78,25 @@ def test_what_came_before_a_reset_is_delivered_and_then_the_reset(monkeypatch: p
         relay.client.recv(100)
     assert relay.cause() is Cause.RESET
     relay.close()
+
+
+def test_an_answer_is_delivered_before_the_reset_that_follows_when_the_endpoint_had_gone() -> None:
+    """An endpoint that answers, says FIN and takes no more: its reset is passed on, but behind the answer."""
+    for _ in range(20):
+        relay = Relay()
+        half = relay.duplex.to_src
+        half._reader.stop()  # so that writing to the endpoint finds the reset before reading finds the answer
+        relay.endpoint.send(b"answer")
+        relay.endpoint.shutdown(socket.SHUT_WR)
+        eventually(lambda sock=relay.dst: b"answer" in sock.recv(100, socket.MSG_PEEK))
+        relay.duplex.to_dst.ended = True
+        relay.src.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        half._reader.start(half._readable)
+        relay.client.settimeout(5)
+        assert relay.client.recv(100) == b"answer"
+        with pytest.raises(ConnectionResetError):
+            relay.client.recv(100)
+        relay.close()
 
 
 @pytest.mark.parametrize("end", ["fin", "reset"])

@@ -88,6 +88,10 @@ class Server:
         """Those of its connections, and those that wait for the next one."""
         return self.figures.active + self._crew.resting
 
+    def sweep(self) -> None:
+        """Let go of what only a rush has needed; to be called every second or so."""
+        self._crew.thin_out()
+
     def start(self) -> None:
         self._wanted = True
         self._accept_again()

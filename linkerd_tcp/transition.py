@@ -90,6 +90,8 @@ class Running:
         """Evict what is idle; see Router.sweep."""
         for router in self.routers.values():
             router.sweep()
+        for server in self.servers.values():
+            server.sweep()
         self.see_off()
 
     def see_off(self) -> None:

@@ -26,6 +26,8 @@ class Crew(Generic[Job]):
         self._serve = serve
         self._max_resting = max_resting
         self._resting: list[Any] = []
+        self._fewest = 0
+        """How few have rested at any time since `thin_out` last looked."""
         self._hub = get_hub()
         self._closed = False
 
@@ -36,10 +38,22 @@ class Crew(Generic[Job]):
 
     def start(self, job: Job) -> None:
         """Begin `job` now; returns when it first waits. To be called from the hub (a watcher's callback)."""
-        if self._resting:
-            self._resting.pop().switch(job)
+        resting = self._resting
+        if resting:
+            rested = resting.pop()
+            if len(resting) < self._fewest:
+                self._fewest = len(resting)
+            rested.switch(job)
         else:
             greenlet.greenlet(self._work, self._hub).switch(job)
+
+    def thin_out(self) -> None:
+        """End half of those that nobody has needed since this was last called; to be called every second or so."""
+        spare = self._resting[: self._fewest // 2]
+        del self._resting[: len(spare)]
+        self._fewest = len(self._resting)
+        for each in spare:
+            self._hub.loop.run_callback(each.switch, None)
 
     def close(self) -> None:
         """End the resting greenlets; the others end after their job."""
@@ -58,5 +72,5 @@ class Crew(Generic[Job]):
             if self._closed or len(self._resting) >= self._max_resting:
                 return
             self._resting.append(greenlet.getcurrent())
-            # Nobody but start and close holds a resting greenlet, so only they wake it.
+            # Nobody but start, thin_out and close holds a resting greenlet, so only they wake it.
             job = self._hub.switch()

@@ -226,6 +226,9 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
             _log.debug("client %s took too long", self.client_address)
         except OSError as error:
             _log.debug("client %s has gone: %s", self.client_address, error)
+        finally:
+            # The request has its handler, which has the request: a cycle with a buffer in it, for each scrape.
+            self.__dict__.pop("environ", None)
 
     def handle_one_request(self) -> Any:
         self._be_silent()

@@ -58,3 +58,23 @@ def test_a_job_that_raises_is_logged_and_its_greenlet_goes_on(caplog: pytest.Log
     assert served == [2]
     assert "a bug" in caplog.text
     crew.close()
+
+
+def test_those_that_only_a_rush_has_needed_are_let_go_of_by_and_by() -> None:
+    go = Event()
+    crew: Crew[bool] = Crew(lambda waits: waits and go.wait())
+    for _ in range(64):
+        in_hub(crew.start, True)
+    go.set()
+    eventually(lambda: crew.resting == 64)
+    crew.thin_out()
+    left = []
+    for _ in range(8):
+        in_hub(crew.start, False)
+        crew.thin_out()
+        gevent.sleep(0)
+        left.append(crew.resting)
+    assert left[0] == 33, "half of the 63 that were not needed, rounded down"
+    assert left == sorted(left, reverse=True)
+    assert left[-1] <= 2, "and the one that is needed stays"
+    crew.close()

@@ -1,6 +1,8 @@
 """The bounds and deadlines of an HTTP server's sockets."""
 
+import gc
 import socket
+from io import BufferedReader
 from time import monotonic
 
 import gevent
@@ -30,6 +32,21 @@ def ping(server: HttpServer) -> bytes:
 def test_a_taken_port_is_named_by_its_key(server: HttpServer, application: Application) -> None:
     with pytest.raises(StartError, match=r"^some\.key: .*taken"):
         HttpServer(LIMITS).bind(*server.address, "some.key", application)
+
+
+def test_an_answered_connection_leaves_no_cycle_with_its_buffers(server: HttpServer) -> None:
+    ping(server)
+    eventually(lambda: server.silent == 0)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            ping(server)
+        eventually(lambda: server.silent == 0)
+        gevent.sleep(0)
+        assert not [each for each in gc.get_objects() if isinstance(each, BufferedReader)]
+    finally:
+        gc.enable()
 
 
 def test_a_server_never_bound_may_be_closed() -> None:

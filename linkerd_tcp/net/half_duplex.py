@@ -259,10 +259,13 @@ class HalfDuplex:
 
     def _end_of_input(self) -> None:
         # Reading stops while something is held back, so at FIN everything before it has been written.
-        self._reader.stop()
+        self._stop_reading()
         self.ended = True
         self.last_at = self._now()
         self._owner.source_ended(self)
+
+    def _stop_reading(self) -> None:
+        self._reader.stop()
 
     def pass_end_on(self) -> None:
         """FIN to the sink; raises OSError when it is gone."""

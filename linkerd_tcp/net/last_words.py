@@ -81,6 +81,12 @@ class LastWords(HalfDuplex):
         else:
             self._tell()
 
+    def _stop_reading(self) -> None:
+        """At the next wake-up, since the end stays readable: mostly the client has gone by then, and closing the socket
+        costs no system call to stop watching it first.
+        """
+        self._reader.callback = self._reader.stop
+
     def _look(self, size: int) -> tuple[int, bool]:
         """How many bytes there are with those that came since, and whether the end is behind them."""
         if size == len(self._memory):

@@ -41,6 +41,20 @@ def test_an_answer_and_the_end_behind_it_come_in_one_wake_up() -> None:
     assert relay.cause() is Cause.ENDPOINT_CLOSED
 
 
+def test_an_endpoint_that_has_ended_wakes_nobody_while_its_client_goes_on() -> None:
+    relay = Relay()
+    half = relay.duplex.to_src
+    relay.endpoint.send(b"answer")
+    relay.endpoint.shutdown(socket.SHUT_WR)
+    assert read_all(relay.client) == b"answer"
+    eventually(lambda: not half._reader.active)
+    relay.client.sendall(b"and now")
+    assert relay.endpoint.recv(100) == b"and now"
+    relay.client.close()
+    relay.endpoint.close()
+    assert relay.cause() is Cause.ENDPOINT_CLOSED
+
+
 def test_a_long_answer_is_whole_and_one_that_goes_on_is_looked_behind_twice_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

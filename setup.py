@@ -37,7 +37,7 @@ setup(
     packages=find_packages(include=["linkerd_tcp", "linkerd_tcp.*", "namers", "namers.*"]),
     package_data={
         "linkerd_tcp": ["py.typed"],
-        "linkerd_tcp.admin": ["templates/*", "static/*"],
+        "linkerd_tcp.dashboard": ["templates/*", "static/*"],
         "namers": ["py.typed"],
     },
     zip_safe=False,

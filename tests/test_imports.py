@@ -43,6 +43,7 @@ ORDER = [
     "transition",
     "explain",
     "metrics",
+    "dashboard",
     "admin",
     "app",
     "workers",

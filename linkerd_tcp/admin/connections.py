@@ -8,7 +8,7 @@ number, that of the higher worker is the newer.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nlargest
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from linkerd_tcp.book import Book, Packed, unpacked
 from linkerd_tcp.errors import Cause
@@ -130,6 +130,23 @@ def lines(book: Book, query: Query) -> Iterator[str]:
         yield from text
         yield "\n"
     yield f"next {next_id or ''}\n"
+
+
+def page(book: Book, query: Query) -> tuple[list[dict[str, Any]], str | None]:
+    """The same as shapes; to be called in a greenlet."""
+    found, next_id = _page(book, query)
+    return [as_json(record) for record in found if query.matches(record)], next_id
+
+
+def one(book: Book, id_: str) -> Record | None:
+    """The connection of this id, if it is remembered; to be called in a greenlet."""
+    turns = Turns()
+    for each in book.remembered():
+        turns.rest()
+        record = unpacked(each)
+        if record.id == id_:
+            return record
+    return None
 
 
 def _texts(found: list[Record], query: Query) -> Iterator[tuple[str, Iterable[str]]]:

@@ -60,6 +60,10 @@ class Controls(Source, Actions, Probed, Protocol):
         """Seconds since the epoch."""
 
     @property
+    def admin_address(self) -> tuple[str, int]:
+        """Where admin is served."""
+
+    @property
     def control(self) -> "Control | None":
         """The control plane, where the file has a namerd section."""
 

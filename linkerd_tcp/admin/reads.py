@@ -4,41 +4,26 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 
-from linkerd_tcp import __version__
 from linkerd_tcp.admin import connections, names
 from linkerd_tcp.admin.controls import Controls, Probed
-from linkerd_tcp.admin.overview import overview
 from linkerd_tcp.admin.process import process_collectors
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import effective
 from linkerd_tcp.metrics import CONTENT_TYPE, AppCollector, exposition
 from linkerd_tcp.record import address_text
-from linkerd_tcp.web.guard import Guard
 from linkerd_tcp.web.inputs import refuse
 from linkerd_tcp.web.streams import dump_pieces, dumps, stream
 
 TEXT: Final = "text/plain; charset=utf-8"
-HTML: Final = "text/html; charset=utf-8"
 
 
-def blueprint(app: Controls, guard: Guard) -> Blueprint:
+def blueprint(app: Controls) -> Blueprint:
     routes = Blueprint("reads", __name__)
     add_probes(routes, app)
     _add_metrics(routes, app)
     _add_state(routes, app)
-
-    @routes.get("/")
-    def page() -> Response:
-        template = current_app.jinja_env.get_template("overview.html")
-        # In pieces: a table of two hundred rows takes longer to draw than connections should wait.
-        return stream(template.generate(view=overview(app), token=guard.token, version=__version__), HTML)
-
-    @routes.get("/overview.json")
-    def overview_json() -> Response:
-        return stream(dump_pieces(overview(app)))
-
     return routes
 
 

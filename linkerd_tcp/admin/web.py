@@ -6,6 +6,9 @@ from flask import Blueprint, Flask, request
 
 from linkerd_tcp.admin import actions, delegator, reads
 from linkerd_tcp.admin.controls import Controls
+from linkerd_tcp.admin.shown import OneProcess
+from linkerd_tcp.dashboard import pages
+from linkerd_tcp.dashboard.draw import Draw
 from linkerd_tcp.web.app import GuardedApp
 from linkerd_tcp.web.guard import Guard
 from linkerd_tcp.web.inputs import refuse
@@ -18,9 +21,10 @@ class AdminWeb(GuardedApp):
     """With the pages of admin and what they need."""
 
     def __init__(self, guard: Guard) -> None:
-        super().__init__("linkerd_tcp.admin", guard, MAX_BODY_BYTES)
-        # Compiled here: at the first request it would hold up the loop for some milliseconds.
-        self.jinja_env.get_template("overview.html")
+        super().__init__("linkerd_tcp.dashboard", guard, MAX_BODY_BYTES)  # templates and static files are there
+        for name in self.jinja_env.list_templates():
+            # Compiled here: at the first request it would hold up the loop for some milliseconds.
+            self.jinja_env.get_template(name)
 
     def _check(self) -> None:
         if request.path == "/delegator.json" or request.path.startswith(NAMERD_PREFIX):
@@ -32,9 +36,11 @@ def create(app: Controls, guard: Guard, *more: Blueprint) -> Flask:
     """The WSGI application over `app`, with `more` paths."""
     web = AdminWeb(guard)
     web.before_request(_check_worker)
-    web.register_blueprint(reads.blueprint(app, guard))
+    web.register_blueprint(reads.blueprint(app))
     web.register_blueprint(delegator.blueprint(app))
     web.register_blueprint(actions.blueprint(app))
+    shown = OneProcess(app)
+    web.register_blueprint(pages.blueprint(shown, Draw(shown, guard, app.started_at)))
     for routes in more:
         web.register_blueprint(routes)
     if app.config.namerd is not None:

@@ -6,22 +6,19 @@ from time import time
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 
-from linkerd_tcp import __version__
 from linkerd_tcp.admin.connections import Query
 from linkerd_tcp.admin.names import namer_lines
-from linkerd_tcp.admin.overview import cut, status
 from linkerd_tcp.admin.private import figure_lines, metric_json
 from linkerd_tcp.admin.process import OtherCollector, process_collectors
-from linkerd_tcp.admin.reads import HTML, add_probes, config_json
+from linkerd_tcp.admin.reads import add_probes, config_json
 from linkerd_tcp.book import Book
 from linkerd_tcp.metrics import CONTENT_TYPE, exposition
 from linkerd_tcp.naming.namer import Discovery
 from linkerd_tcp.record import address_text
 from linkerd_tcp.router import Router
 from linkerd_tcp.server import Server
-from linkerd_tcp.web.guard import Guard
 from linkerd_tcp.web.inputs import refuse
 from linkerd_tcp.web.streams import array, dump_pieces, dumps, rows, stream
 from linkerd_tcp.workers.everyone import Everyone
@@ -36,37 +33,35 @@ from linkerd_tcp.workers.merge import (
     read_page,
     unanswered,
 )
-from linkerd_tcp.workers.page import tables
 from linkerd_tcp.workers.sums import Figures, Ledger, Processes, Summed, Workers, read_snapshot
 
 METRICS: Final = ("/metrics", "/admin/metrics", "/admin/metrics/prometheus")
 _FORWARDED: Final = frozenset(
     {
         *METRICS, "/ready", "/admin/ready", "/config.json", "/bindings.json", "/connections.json", "/namers.json",
-        "/delegator.json", "/overview.json",
+        "/delegator.json",
     }
 )  # fmt: skip
-OF_ONE: Final = _FORWARDED | {"/"}
+OF_ONE: Final = _FORWARDED
 """The paths that take `worker`."""
 
 DELEGATION_SECS: Final = 4.0
 """A worker waits for two seconds for what is not known yet."""
 
 
-def blueprint(everyone: Everyone, guard: Guard) -> Blueprint:
+def blueprint(everyone: Everyone) -> Blueprint:
     routes = Blueprint("answers", __name__)
 
     @routes.before_request
     def forward() -> Response | None:
         number = request.args.get("worker")
-        return None if number is None or request.path == "/" else _of(everyone, everyone.worker(number))
+        return None if number is None else _of(everyone, everyone.worker(number))
 
     measured = Measured(everyone)
     add_probes(routes, everyone)
     _add_metrics(routes, everyone, measured)
     _add_state(routes, everyone)
     _add_delegator(routes, everyone)
-    _add_page(routes, everyone, measured, guard)
     return routes
 
 
@@ -189,54 +184,6 @@ def _add_state(routes: Blueprint, everyone: Everyone) -> None:
         page, next_id = merge_pages([read_page(lines(body)) for body in found.values()], query.limit)
         end = f', "next": {dumps(next_id)}{unanswered(missing)}'
         return stream(_object("connections", ((text,) for text in page), end))
-
-
-def _add_page(routes: Blueprint, everyone: Everyone, measured: Measured, guard: Guard) -> None:
-    @routes.get("/")
-    def page() -> Response:
-        number = request.args.get("worker")
-        view = _overview(everyone, measured) if number is None else _view_of(everyone, everyone.worker(number))
-        view["workers"] = [row.number for row in everyone.fleet.workers]
-        view["worker"] = number
-        template = current_app.jinja_env.get_template("overview.html")
-        return stream(template.generate(view=view, token=guard.token, version=__version__), HTML)
-
-    @routes.get("/overview.json")
-    def overview_json() -> Response:
-        return stream(dump_pieces(_overview(everyone, measured)))
-
-
-def _view_of(everyone: Everyone, row: WorkerRow) -> dict[str, Any]:
-    reply = everyone.ask_one(row, Question("/overview.json"))
-    if isinstance(reply, Silence):
-        refuse(f"worker {row.number} does not answer: {reply.why}", 504)
-    view: dict[str, Any] = json.loads(reply.body)
-    return view
-
-
-def _overview(everyone: Everyone, measured: Measured) -> dict[str, Any]:
-    fleet = everyone.fleet
-    # Who does not answer to this is not asked for the rest.
-    states, missing = everyone.states()
-    is_ready, words = everyone.readiness(states, missing)
-    figures, _, _ = measured.ask(states)
-    bindings, _ = everyone.ask("/bindings", of=states)
-    namers, _ = everyone.ask("/namers", of=states)
-    connections = sum(state["connections"] for state in states.values())
-    return {
-        "status": status(
-            is_ready, connections, measured.started_at, fleet.config.admin.read_only, fleet.last_reload_ok
-        ),
-        "remarks": [cut(word) for word in words[:10]],
-        "tables": tables(
-            [_worker(row, states.get(row.number)) for row in fleet.workers],
-            missing,
-            _listening(everyone),
-            figures,
-            merge_bindings(map(lines, bindings.values())),
-            merge_namers([*map(values, namers.values()), _own_namers(everyone)]),
-        ),
-    }
 
 
 def _listening(everyone: Everyone) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ What changes something goes to the supervisor, which tells every process; what i
 
 from _socket import socket as RawSocket
 from collections.abc import Sequence
+from time import time
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
@@ -12,6 +13,8 @@ from flask import Flask, Response, request
 from linkerd_tcp.admin import actions
 from linkerd_tcp.admin.server import LIMITS
 from linkerd_tcp.admin.web import NAMERD_PREFIX, AdminWeb
+from linkerd_tcp.dashboard import pages
+from linkerd_tcp.dashboard.draw import Draw
 from linkerd_tcp.errors import StartError
 from linkerd_tcp.web.guard import PROBES, Guard
 from linkerd_tcp.web.inputs import refuse
@@ -20,6 +23,7 @@ from linkerd_tcp.web.streams import JSON_TYPE, dumps
 from linkerd_tcp.workers import answers
 from linkerd_tcp.workers.everyone import Beside, Everyone, Nothing, OwnLogs
 from linkerd_tcp.workers.fleet import Fleet
+from linkerd_tcp.workers.shown import AllWorkers
 
 if TYPE_CHECKING:
     from linkerd_tcp.controller.control import Control
@@ -43,12 +47,14 @@ class _Web(AdminWeb):
             refuse("this is for all workers at once: leave 'worker' out")
 
 
-def create(everyone: Everyone, guard: Guard) -> Flask:
-    """The WSGI application over `everyone`."""
+def create(everyone: Everyone, guard: Guard, address: tuple[str, int]) -> Flask:
+    """The WSGI application over `everyone`, served at `address`."""
     web = _Web(everyone, guard)
     web.register_error_handler(StartError, _not_done)
-    web.register_blueprint(answers.blueprint(everyone, guard))
+    web.register_blueprint(answers.blueprint(everyone))
     web.register_blueprint(actions.blueprint(everyone))
+    shown = AllWorkers(everyone, address)
+    web.register_blueprint(pages.blueprint(shown, Draw(shown, guard, time())))
     if everyone.config.namerd is not None:
         # Only where it is wanted: importing it takes a while, and a section that comes later needs a restart.
         from linkerd_tcp.controller import api
@@ -74,7 +80,8 @@ class FrontServer:
     def __init__(self, fleet: Fleet, listening: RawSocket, beside: Beside | None, logs: OwnLogs) -> None:
         self._http = HttpServer(LIMITS)
         guard = Guard(fleet.config.admin.allowed_hosts, PROBES)
-        self._http.adopt(listening, create(Everyone(fleet, beside or Nothing(), logs), guard))
+        address = listening.getsockname()[:2]
+        self._http.adopt(listening, create(Everyone(fleet, beside or Nothing(), logs), guard, address))
 
     def start(self) -> None:
         """Answer. Until here, clients wait in the queue."""

@@ -1,0 +1,66 @@
+"""What the pages show, of this one process."""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from linkerd_tcp.admin import connections
+from linkerd_tcp.admin.controls import Controls
+from linkerd_tcp.admin.reads import config_json
+from linkerd_tcp.config.app import AppConfig
+from linkerd_tcp.dashboard.frame import Frame
+from linkerd_tcp.dashboard.shown import Found, LogLine
+from linkerd_tcp.record import as_json
+
+if TYPE_CHECKING:
+    from linkerd_tcp.controller.control import Control
+
+
+class OneProcess:
+    """`Shown`."""
+
+    def __init__(self, app: Controls) -> None:
+        self._app = app
+
+    @property
+    def config(self) -> AppConfig:
+        return self._app.config
+
+    @property
+    def control(self) -> "Control | None":
+        return self._app.control
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self._app.admin_address
+
+    @property
+    def pid(self) -> int:
+        return os.getpid()
+
+    def frame(self) -> Frame:
+        raise NotImplementedError
+
+    def connections(self, arguments: Mapping[str, str]) -> Found:
+        rows, next_id = connections.page(self._app.book, connections.Query.read(arguments))
+        return Found(rows, next_id, [])
+
+    def connection(self, id_: str) -> dict[str, Any] | None:
+        record = connections.one(self._app.book, id_)
+        return None if record is None else as_json(record)
+
+    def delegation(self, fields: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        raise NotImplementedError
+
+    def dtabs(self) -> list[dict[str, Any]]:
+        raise NotImplementedError
+
+    def configuration(self) -> dict[str, Any]:
+        listening = [(server.router.label, server.label) for server in self._app.servers]
+        return config_json(self._app.config, listening, self._app.namerd_address)
+
+    def levels(self) -> list[dict[str, str]]:
+        return self._app.logs.levels()
+
+    def log_lines(self) -> list[LogLine]:
+        raise NotImplementedError

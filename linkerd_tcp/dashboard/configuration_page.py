@@ -1,0 +1,12 @@
+"""/configuration."""
+
+from flask import Blueprint, Response
+
+from linkerd_tcp.dashboard.draw import Draw
+from linkerd_tcp.dashboard.shown import Shown
+
+
+def add(routes: Blueprint, shown: Shown, draw: Draw) -> None:
+    @routes.get("/configuration", endpoint="configuration")
+    def page() -> Response:
+        return draw("configuration.html", "Configuration")

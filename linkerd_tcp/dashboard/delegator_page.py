@@ -1,0 +1,12 @@
+"""/delegator."""
+
+from flask import Blueprint, Response
+
+from linkerd_tcp.dashboard.draw import Draw
+from linkerd_tcp.dashboard.shown import Shown
+
+
+def add(routes: Blueprint, shown: Shown, draw: Draw) -> None:
+    @routes.get("/delegator", endpoint="delegator")
+    def page() -> Response:
+        return draw("delegator.html", "Delegator")

@@ -1,0 +1,72 @@
+"""What the pages need of the program; one process and all workers together both have it."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from linkerd_tcp.config.app import AppConfig
+from linkerd_tcp.dashboard.frame import Frame
+
+if TYPE_CHECKING:
+    from linkerd_tcp.controller.control import Control
+
+
+class Found(NamedTuple):
+    """A page of connections."""
+
+    rows: list[dict[str, Any]]
+    """As in /connections.json, the newest first."""
+    next_id: str | None
+    unanswered: list[int]
+    """Workers that said nothing."""
+
+
+class LogLine(NamedTuple):
+    at: float
+    level: str
+    logger: str
+    message: str
+    worker: str
+
+
+class Shown(Protocol):
+    """To be called in a greenlet. What cannot be had is an HTTPException in words (`web.inputs.refuse`)."""
+
+    @property
+    def config(self) -> AppConfig: ...
+
+    @property
+    def control(self) -> "Control | None":
+        """The control plane, where the file has a namerd section."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where admin is served."""
+
+    @property
+    def pid(self) -> int:
+        """That of the process that signals are for."""
+
+    def frame(self) -> Frame: ...
+
+    def connections(self, arguments: Mapping[str, str]) -> Found:
+        """Those that `arguments`, as of /connections.json, ask for; ValueError that says what is wrong with them."""
+
+    def connection(self, id_: str) -> dict[str, Any] | None:
+        """The one of this id, open or remembered."""
+
+    def delegation(self, fields: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        """The status and body that /delegator.json answers to these fields."""
+
+    def dtabs(self) -> list[dict[str, Any]]:
+        """Of each router: `router`, `dtab` (its text, None if another process has it), `where` it is written, and
+        `replaceable`: whether a delegation can be asked for with another in its place.
+        """
+
+    def configuration(self) -> dict[str, Any]:
+        """As /config.json."""
+
+    def levels(self) -> list[dict[str, str]]:
+        """As /logging.json."""
+
+    def log_lines(self) -> list[LogLine]:
+        """The last ones, the newest last."""

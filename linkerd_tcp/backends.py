@@ -1,10 +1,13 @@
 """Tiny HTTP/1.1 backends for the example and the demo, each answering every request with its own name."""
 
 import re
+import sys
+from _socket import socket as Socket
 from typing import Any, Final
 
 import gevent
 from gevent import socket
+from gevent.pool import Pool
 from gevent.server import StreamServer
 
 from linkerd_tcp.errors import StartError
@@ -47,29 +50,102 @@ class ExampleBackends:
     def __init__(self, first: int, last: int, *, option: str = "--backends") -> None:
         self.ports = range(first, last + 1)
         self._option = option
-        self._servers: list[StreamServer] = []
+        self._backends: list[ExampleBackend] = []
 
     def start(self) -> None:
         """Listen on every port, or on none: StartError names the one that could not be had."""
         for port in self.ports:
+            backend = ExampleBackend(port, option=self._option)
             try:
-                listening = socket.socket(fileno=bind("127.0.0.1", port, BACKLOG, self._option).detach())
+                backend.start()
             except StartError:
                 self.close()
                 raise
-            server = StreamServer(listening, _Backend(port).serve, spawn=CONNECTIONS)
-            self._servers.append(server)
-            server.start()
+            self._backends.append(backend)
 
     def close(self, timeout_secs: float = 0.0) -> None:
         """Stop listening, and cut the connections that are left after `timeout_secs`."""
-        servers, self._servers = self._servers, []
-        stopping = [gevent.spawn(server.stop, timeout_secs) for server in servers]
-        gevent.joinall(stopping, timeout=timeout_secs + 1.0)
+        backends, self._backends = self._backends, []
+        closing = [gevent.spawn(backend.close, timeout_secs) for backend in backends]
+        gevent.joinall(closing, timeout=timeout_secs + 1.0)
+
+
+class ExampleBackend:
+    """One of them, on the loopback port `port` (0: any free one), which answers `delay_secs` after each request.
+
+    Between `pause` and `resume` it refuses connections, and goes on with those that it has.
+    """
+
+    def __init__(self, port: int, *, delay_secs: float = 0.0, option: str = "--backends") -> None:
+        self.port = port
+        self._delay_secs = delay_secs
+        self._option = option
+        self._pool = Pool(CONNECTIONS)
+        self._server: StreamServer | None = None
+        self._kept: Socket | None = None
+
+    def start(self) -> None:
+        """Listen; StartError if the port cannot be had. `port` is the real one from here on."""
+        listening = bind("127.0.0.1", self.port, BACKLOG, self._option)
+        self.port = listening.getsockname()[1]
+        self._serve(listening)
+
+    def pause(self) -> None:
+        """Refuse new connections. On Linux the port stays taken, or an outgoing connection could be given it."""
+        if self._server is None:
+            return
+        if sys.platform == "linux":
+            self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            self._kept = self._joined()
+        self._server.close()
+        self._server = None
+
+    def resume(self) -> None:
+        """Accept again. StartError if the port has been lost: it can be tried later."""
+        if self._server is not None:
+            return
+        if self._kept is None:
+            self._serve(bind("127.0.0.1", self.port, BACKLOG, self._option))
+            return
+        listening = self._joined()
+        listening.listen(BACKLOG)
+        self._serve(listening)
+        self._kept.close()
+        self._kept = None
+
+    def close(self, timeout_secs: float = 0.0) -> None:
+        """Stop listening, and cut the connections that are left after `timeout_secs`."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+        self._pool.join(timeout_secs)
+        self._pool.kill(timeout=1.0)
+
+    def _serve(self, listening: Socket) -> None:
+        serve = _Backend(self.port, self._delay_secs).serve
+        self._server = StreamServer(socket.socket(fileno=listening.detach()), serve, spawn=self._pool)
+        self._server.start()
+
+    def _joined(self) -> Socket:
+        """Bound to the port beside the socket that has it, and not listening."""
+        joined = Socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            joined.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            joined.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            joined.setblocking(False)
+            joined.bind(("127.0.0.1", self.port))
+        except BaseException:
+            joined.close()
+            raise
+        return joined
 
 
 class _Backend:
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, delay_secs: float = 0.0) -> None:
+        self._delay_secs = delay_secs
         body = b"backend %d\n" % port
         head = b"HTTP/1.1 %b\r\nServer: linkerd-tcp-example\r\nX-Backend: %d\r\nContent-Type: text/plain\r\n"
         self._head = head % (b"200 OK", port) + b"Content-Length: %d\r\n" % len(body)
@@ -88,6 +164,8 @@ class _Backend:
                 if not request:
                     return
                 reply, open_still = self._answer(request)
+                if self._delay_secs:
+                    gevent.sleep(self._delay_secs)
                 connection.settimeout(WRITE_SECS)
                 connection.sendall(reply)
         except OSError:  # the client went, or stopped reading or writing: there is nobody to tell (TimeoutError is one)

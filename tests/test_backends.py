@@ -2,6 +2,8 @@
 
 import errno
 import socket
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -9,8 +11,9 @@ import gevent
 import pytest
 
 from linkerd_tcp import backends
-from linkerd_tcp.backends import ExampleBackends, parse_range
+from linkerd_tcp.backends import ExampleBackend, ExampleBackends, parse_range
 from linkerd_tcp.errors import StartError
+from tests.leaks import nothing_left
 from tests.system.harness import free_port
 
 DEADLINE_SECS = 5.0
@@ -116,3 +119,52 @@ def test_a_range_is_two_ports_or_one() -> None:
 def test_what_is_no_range_is_refused_in_words(text: str) -> None:
     with pytest.raises(ValueError, match="ports"):
         parse_range(text)
+
+
+@pytest.fixture
+def single() -> Iterator[ExampleBackend]:
+    """On a port that the kernel chose, and slow."""
+    running = ExampleBackend(0, delay_secs=0.05)
+    running.start()
+    yield running
+    running.close()
+
+
+def test_a_slow_backend_takes_its_time_for_each_answer(single: ExampleBackend) -> None:
+    begun = time.monotonic()
+    keep, last = b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n"
+    assert ask(single.port, keep + last).count(b"backend %d\n" % single.port) == 2
+    assert time.monotonic() - begun >= 0.1
+
+
+def test_a_paused_backend_refuses_goes_on_with_who_is_there_and_comes_back(single: ExampleBackend) -> None:
+    address = ("127.0.0.1", single.port)
+    with socket.create_connection(address, DEADLINE_SECS) as before:
+        before.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert before.recv(4096)
+        for _ in range(2):
+            single.pause()
+            single.pause()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address, DEADLINE_SECS)
+            before.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert b"200 OK" in before.recv(4096)
+            single.resume()
+            single.resume()
+            assert b"200 OK" in ask(single.port, b"GET / HTTP/1.0\r\n\r\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the port is not kept")
+def test_a_paused_backend_keeps_its_port(single: ExampleBackend) -> None:
+    single.pause()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", single.port))
+
+
+def test_closing_a_paused_backend_leaves_nothing() -> None:
+    with nothing_left():
+        backend = ExampleBackend(0)
+        backend.start()
+        backend.pause()
+        backend.close()
+        backend.close()

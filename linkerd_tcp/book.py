@@ -31,6 +31,9 @@ _FIGURES: Final = Struct("<QddddddQQH")
 """number, accepted_at, clock, identified_at, duration, seconds of the attempt, when connected, rx, tx, source's port;
 behind it the source's address as text."""
 
+_NUMBER: Final = Struct("<Q")
+"""What they begin with."""
+
 
 class Book:
     """See the module. `numbers` rise; with several workers they are of the clock (`clock_numbers`), and so in one order
@@ -73,6 +76,10 @@ class Book:
     def closed(self) -> list[Record]:
         """Those that are remembered, the last to end last."""
         return list(merge(map(unpacked, self._ended), self._failed, key=lambda record: record.ended_at))
+
+    def forget_alike(self) -> None:
+        """What connections have in common may be something else from now on, though it looks alike (`ServerName`)."""
+        self._alike.clear()
 
     def remembered(self) -> list[Record | Packed]:
         """Every one, open or ended, in no order: one copy in one go, so that who ends meanwhile is in it once."""
@@ -137,6 +144,14 @@ def unpacked(kept: Record | Packed) -> Record:
     record.attempts = (Attempt(tried, error, seconds),)
     record.steps = (first_step, (connected_at, last_step))
     return record
+
+
+def place_of(kept: Record | Packed) -> tuple[int, int]:
+    """Its number and its worker, without unpacking it."""
+    if isinstance(kept, Record):
+        return kept.number, kept.worker
+    shared, figures = kept
+    return _NUMBER.unpack_from(figures)[0], shared[0]
 
 
 def clock_numbers() -> Iterator[int]:

@@ -33,8 +33,16 @@ class Envelope(NamedTuple):
     proxy: ProxyHeader | None = None
     start_tls: bool = False
     """The client asked in plain text for the TLS that comes (`startTls`), and was told yes."""
+    cipher: tuple[str, str] | None = None
+    """The version and the cipher that TLS agreed on, `("TLSv1.3", "TLS_AES_256_GCM_SHA384")`."""
 
-    def with_tls(self, server_name: str | None, alpn: str | None, peer: PeerCertificate | None) -> "Envelope":
+    def with_tls(
+        self,
+        server_name: str | None,
+        alpn: str | None,
+        peer: PeerCertificate | None,
+        cipher: tuple[str, str] | None = None,
+    ) -> "Envelope":
         """TLS has ended here, and this was agreed."""
         addresses = (self.source, self.local, self.deadline)
-        return Envelope(*addresses, True, server_name, alpn, peer, self.proxy, self.start_tls)
+        return Envelope(*addresses, True, server_name, alpn, peer, self.proxy, self.start_tls, cipher)

@@ -15,7 +15,7 @@ from linkerd_tcp.errors import Cause, ConnectionFailed
 from linkerd_tcp.figures import ServerFigures
 from linkerd_tcp.net.duplex import Side
 from linkerd_tcp.net.peek import FirstBytes
-from linkerd_tcp.record import address_text
+from linkerd_tcp.record import Record, address_text
 from linkerd_tcp.wire import proxy_protocol
 from linkerd_tcp.wire.parsing import WireError
 from linkerd_tcp.wire.proxy_protocol_header import Parsed
@@ -40,26 +40,32 @@ class Preface:
         self.is_empty = not (self._proxy or self._allow or self._deny or terminator or self._start_tls)
         """Nothing comes first, and nobody is refused."""
 
-    def read(self, client: Socket, envelope: Envelope) -> tuple[Side, Envelope]:
-        """The client's side of the stream, and the envelope with what was learned.
+    def read(self, client: Socket, envelope: Envelope, record: Record) -> tuple[Side, Envelope]:
+        """The client's side of the stream, and the envelope with what was learned; `record` gets the steps.
 
         Of what `client` sent, exactly the PROXY header is taken, and TLS's own messages where TLS ends here. Blocks
         until `envelope.deadline` at most. ConnectionFailed with its cause.
         """
         if self._proxy is not None:
             envelope = self._read_proxy_header(self._proxy, client, envelope)
+            if envelope.proxy is not None:
+                # Its addresses hold at once: whoever is refused is refused under the name that the header gave.
+                record.envelope, record.source = envelope, envelope.source
+                record.step("PROXY header")
         self._check_access(envelope)
         if self._start_tls and starttls.answer(client, envelope.deadline):
             envelope = envelope._replace(start_tls=True)
+            record.step("request for TLS")
         if self._terminator is None:
             return client, envelope
         began = monotonic()
         agreed = self._terminator.accept(client, envelope.deadline)
         self._handshake.observe(monotonic() - began)
-        return agreed.end, envelope.with_tls(agreed.server_name, agreed.alpn, agreed.peer)
+        record.step("TLS")
+        return agreed.end, envelope.with_tls(agreed.server_name, agreed.alpn, agreed.peer, agreed.cipher)
 
     def _read_proxy_header(self, proxy: TrustedProxy, client: Socket, envelope: Envelope) -> Envelope:
-        if not _within(envelope.source[0], proxy.trusted):
+        if _network_of(envelope.source[0], proxy.trusted) is None:
             if proxy.mode == "optional":
                 return envelope  # a stranger's bytes are payload, whatever they look like
             raise ConnectionFailed(
@@ -78,9 +84,10 @@ class Preface:
     def _check_access(self, envelope: Envelope) -> None:
         """`deny` wins; an empty `allow` allows all."""
         ip = envelope.source[0]
-        if self._deny and _within(ip, self._deny):
-            raise ConnectionFailed(Cause.DENIED, f"{ip} is in deny")
-        if self._allow and not _within(ip, self._allow):
+        rule = _network_of(ip, self._deny) if self._deny else None
+        if rule is not None:
+            raise ConnectionFailed(Cause.DENIED, f"{ip} is in deny ({rule})")
+        if self._allow and _network_of(ip, self._allow) is None:
             raise ConnectionFailed(Cause.DENIED, f"{ip} is not in allow")
 
 
@@ -112,7 +119,8 @@ def _begins_as_header(client: Socket) -> bool:
     return client.recv(len(SIGNATURE), MSG_PEEK).startswith((b"PROXY ", SIGNATURE))
 
 
-def _within(ip: str, networks: Sequence[Network]) -> bool:
+def _network_of(ip: str, networks: Sequence[Network]) -> Network | None:
+    """The first of `networks` that `ip` is in."""
     address = ipaddress.ip_address(ip.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return any((mapped or address) in network for network in networks)
+    address = getattr(address, "ipv4_mapped", None) or address
+    return next((network for network in networks if address in network), None)

@@ -5,7 +5,7 @@ closes a connection from outside read only this.
 """
 
 from time import monotonic, time
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 from linkerd_tcp.envelope import Envelope
 from linkerd_tcp.errors import Cause
@@ -23,6 +23,20 @@ class Attempt(NamedTuple):
     endpoint: str
     error: Cause | None
     seconds: float
+
+
+class ServerName(str):
+    """A server's `ip:port`, and how it finds destinations: so that each of its records tells that, and none pays."""
+
+    __slots__ = ("identifier",)
+    identifier: str | None
+    """The kind of its identifier; None where every connection has one destination."""
+
+    @classmethod
+    def of(cls, label: str, identifier: str | None) -> Self:
+        name = cls(label)
+        name.identifier = identifier
+        return name
 
 
 class Flow(Protocol):
@@ -144,7 +158,7 @@ def address_text(address: tuple[str, int]) -> str:
 
 
 def as_json(record: Record, *, with_steps: bool = True) -> dict[str, Any]:
-    """The shape of /connections.json and, without the steps, of the access log."""
+    """The shape of /connections.json and, without `steps`, `identified` and an empty `tls`, of the access log."""
     rx, tx = record.bytes_so_far()
     shape: dict[str, Any] = {
         "id": record.id,
@@ -167,10 +181,42 @@ def as_json(record: Record, *, with_steps: bool = True) -> dict[str, Any]:
             for tried in record.attempts
         ],
     }
+    tls = _tls_json(record)
+    if with_steps or tls is not None:
+        shape["tls"] = tls
     if with_steps:
         shape["steps"] = [{"at": round(at, 6), "what": what} for at, what in record.steps]
+        shape["identified"] = _identified_json(record)
     shape["explanation"] = record.explanation
     return shape
+
+
+def _identified_json(record: Record) -> dict[str, Any] | None:
+    """When, seconds since accept, and by which kind of identifier; `by` is None where all have one destination."""
+    if record.path is None:
+        return None
+    return {
+        "at": round(record.identified_at - record.clock, 6),
+        "by": getattr(record.server, "identifier", None),
+    }
+
+
+def _tls_json(record: Record) -> dict[str, Any] | None:
+    """What was agreed with the client, where its TLS ends here."""
+    envelope = record.envelope
+    if envelope is None or not envelope.tls:
+        return None
+    version, cipher = envelope.cipher or (None, None)
+    said: dict[str, Any] = {
+        "version": version,
+        "cipher": cipher,
+        "serverName": envelope.server_name,
+        "alpn": envelope.alpn,
+    }
+    if envelope.peer is not None:
+        peer = envelope.peer
+        said["peer"] = {"cn": peer.common_name, "dns": list(peer.dns_names), "uris": list(peer.uris)}
+    return said
 
 
 def _proxy_json(record: Record) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ from linkerd_tcp.net.peek import FirstBytes
 from linkerd_tcp.net.throttle import Throttle
 from linkerd_tcp.net.tls import HandshakeFailed
 from linkerd_tcp.preface import Preface
-from linkerd_tcp.record import Record, address_text
+from linkerd_tcp.record import Record, ServerName, address_text
 from linkerd_tcp.router import Router
 
 QUEUE_LINGER_SECS: Final = 0.2
@@ -100,6 +100,7 @@ class Server:
         """What connections accepted from now on get; those that are open keep what they began with."""
         before = self.terminator
         self._configure(config, router, terminator)
+        self._book.forget_alike()
         if before is not None and before is not terminator:
             before.close()
         self._accept_again()
@@ -109,6 +110,7 @@ class Server:
         self.router = router
         self.terminator = terminator
         self._identifier: Identifier = config.identifier_config().build()
+        self._name = ServerName.of(self.label, None if config.identifier is None else config.identifier.kind)
         self._preface = Preface(config, self.figures, terminator)
         self._detect_secs = config.detect_timeout_ms / 1000
         self._connect_secs = config.connect_timeout_ms / 1000
@@ -191,14 +193,14 @@ class Server:
         Whatever stops it on the way is one cause in its record; all it held is given back at the end, in one place.
         """
         client, source = accepted
-        record = self._book.begin(self.router.label, self.label, source)
+        record = self._book.begin(self.router.label, self._name, source)
         record.task = greenlet.getcurrent()
         side: Side = client
         upstream = None
         try:
             envelope = record.envelope = Envelope(source, self.local, record.clock + self._detect_secs)
             if not self._preface.is_empty:
-                side, envelope = self._preface.read(client, envelope)
+                side, envelope = self._preface.read(client, envelope, record)
                 record.envelope, record.source = envelope, envelope.source
             record.path = self._identifier.identify(envelope, FirstBytes(client, envelope.deadline))
             record.identified_at = identified_at = monotonic()

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import gevent
+import gevent.socket
 
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.tls import ServerTls
@@ -40,6 +41,8 @@ class Agreed(NamedTuple):
     server_name: str | None
     alpn: str | None
     peer: PeerCertificate | None
+    cipher: tuple[str, str] | None
+    """Version and cipher."""
 
 
 class Terminator:
@@ -75,12 +78,23 @@ class Terminator:
             raise HandshakeFailed(TlsCause.OTHER, "the client did not finish the TLS handshake in time") from None
         except ssl.SSLError as error:
             reason = cause_of(error)
-            raise HandshakeFailed(reason, f"TLS handshake with the client failed: {_in_words(reason, error)}") from None
+            raise HandshakeFailed(reason, f"TLS handshake with the client failed: {self.in_words(error)}") from None
         except OSError as error:
             raise ConnectionFailed(Cause.RESET, f"client: {error.strerror or error}, in the TLS handshake") from None
         tls = end.tls
         peer = _peer(tls) if self._asks_for_certificates else None
-        return Agreed(end, getattr(tls, "asked_for", None), tls.selected_alpn_protocol(), peer)
+        return Agreed(end, getattr(tls, "asked_for", None), tls.selected_alpn_protocol(), peer, _cipher(tls))
+
+    def wrap(self, sock: gevent.socket.socket) -> Any:
+        """gevent's kind of TLS socket, the handshake still to be made: for a server that waits where it reads."""
+        return self._base.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+
+    @staticmethod
+    def in_words(error: ssl.SSLError) -> str:
+        """Why a handshake failed, for an operator."""
+        said = getattr(error, "verify_message", None) or error.reason or error.strerror
+        words = _WORDS.get(cause_of(error))
+        return f"{words} ({said})" if words else str(said)
 
     def _load(self) -> None:
         """Read everything and switch to it, or raise and have changed nothing."""
@@ -131,6 +145,8 @@ class Terminator:
     def _choose(self, tls: Any, asked: bytes | str | None, _context: Any) -> int | None:
         """OpenSSL's question which identity fits; the alert that it sends where none does (RFC 6066, section 3)."""
         name = _normal(asked)
+        # gevent's TLS socket shows OpenSSL its C socket, which knows nothing of contexts.
+        tls = tls._sslsock() if hasattr(tls, "_sslsock") else tls
         tls.asked_for = name
         context = self._contexts.get(name or "") or self._contexts.get(_wildcard(name)) or self._contexts.get(DEFAULT)
         if context is None:
@@ -197,6 +213,11 @@ def _wildcard(name: str | None) -> str:
     return "*" + name[name.find(".") :] if name and "." in name else ""
 
 
+def _cipher(tls: ssl.SSLObject) -> tuple[str, str] | None:
+    version, cipher = tls.version(), tls.cipher()
+    return None if version is None or cipher is None else (version, cipher[0])
+
+
 def _peer(tls: ssl.SSLObject) -> PeerCertificate | None:
     shown = tls.getpeercert()
     if not shown:
@@ -220,9 +241,3 @@ _WORDS: Final = {
     TlsCause.UNRECOGNIZED_NAME: "it asks for a name that has no identity here, and there is no defaultIdentity",
     TlsCause.NO_CERTIFICATE: "it showed no certificate, and clientAuth.mode is required",
 }
-
-
-def _in_words(reason: TlsCause, error: ssl.SSLError) -> str:
-    said = getattr(error, "verify_message", None) or error.reason or error.strerror
-    words = _WORDS.get(reason)
-    return f"{words} ({said})" if words else str(said)

@@ -165,7 +165,8 @@ def test_deny_wins_and_an_empty_allow_allows_all(make: Make, server: dict[str, l
 def test_the_lists_are_for_the_real_source(make: Make) -> None:
     rig = make(proxyProtocol=LOOPBACK, deny=["192.0.2.0/24"])
     record = refused(rig, build_v1(FAR, HERE) + b"x")
-    assert (record.cause, record.detail) == (Cause.DENIED, "192.0.2.7 is in deny")
+    assert (record.cause, record.detail) == (Cause.DENIED, "192.0.2.7 is in deny (192.0.2.0/24)")
+    assert as_json(record)["source"] == "192.0.2.7:4711", "it is refused under its own name"
 
 
 def test_a_flood_of_silent_ones_is_bounded_in_time_and_leaves_nothing(make: Make) -> None:

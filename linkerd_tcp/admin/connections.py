@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any, Final, TypeAlias
 
-from linkerd_tcp.book import Book, Packed, unpacked
+from linkerd_tcp.book import Book, Packed, place_of, unpacked
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.record import Record, address_text, as_json
@@ -18,8 +18,8 @@ from linkerd_tcp.web.streams import array, dump_pieces, dumps
 
 DEFAULT_LIMIT: Final = 200
 MOST: Final = 2_000
-_STATES: Final = ("open", "closed")
-_KEYS: Final = ("state", "source", "path", "endpoint", "cause", "limit", "after")
+_STATES: Final = ("open", "closed", "failed")
+_KEYS: Final = ("state", "source", "path", "endpoint", "cause", "router", "limit", "after", "since")
 
 Place: TypeAlias = tuple[int, int]
 """Of a connection among all: its number and its worker."""
@@ -29,8 +29,10 @@ Place: TypeAlias = tuple[int, int]
 class Query:
     """Which connections; None is any.
 
-    `source` and `endpoint` are an address with its port or without; `endpoint` is the one connected to or any that
-    was tried. `path` is the destination or its beginning (`/svc` for `/svc/web`), or that of the bound name.
+    Of those that are closed some have `failed`: neither side ended them. `source` and `endpoint` are an address with
+    its port or without; `endpoint` is the one connected to or any that was tried. `path` is the destination or its
+    beginning (`/svc` for `/svc/web`), or that of the bound name. `after` is the last one of the page before, and `since`
+    the newest one that is known: only newer ones are wanted.
     """
 
     state: str | None = None
@@ -38,8 +40,10 @@ class Query:
     path: str | None = None
     endpoint: str | None = None
     cause: str | None = None
+    router: str | None = None
     limit: int = DEFAULT_LIMIT
     after: Place | None = None
+    since: Place | None = None
 
     @staticmethod
     def read(arguments: Mapping[str, str]) -> "Query":
@@ -49,7 +53,7 @@ class Query:
             raise ValueError(f"unknown parameter {unknown[0]!r}; there are {', '.join(_KEYS)}")
         given = {key: value for key, value in arguments.items() if value}
         if given.get("state", "open") not in _STATES:
-            raise ValueError(f"state is open or closed, not {given['state']!r}")
+            raise ValueError(f"state is open, closed or failed, not {given['state']!r}")
         if "cause" in given and given["cause"] not in [*Cause]:
             raise ValueError(f"no such cause {given['cause']!r}; there are {', '.join(Cause)}")
         return Query(
@@ -58,15 +62,22 @@ class Query:
             path=given.get("path"),
             endpoint=given.get("endpoint"),
             cause=given.get("cause"),
+            router=given.get("router"),
             limit=_limit(given.get("limit", str(DEFAULT_LIMIT))),
-            after=_after(given["after"]) if "after" in given else None,
+            after=_place(given, "after"),
+            since=_place(given, "since"),
         )
+
+    def reaches(self, where: Place) -> bool:
+        """Whether a connection there may be wanted: to be asked first, since it costs next to nothing."""
+        return (self.after is None or where < self.after) and (self.since is None or where > self.since)
 
     def matches(self, record: Record) -> bool:
         return (
-            (self.after is None or (record.number, record.worker) < self.after)
-            and (self.state is None or record.is_open == (self.state == "open"))
+            self.reaches((record.number, record.worker))
+            and (self.state is None or _is_in(record, self.state))
             and (self.cause is None or record.cause == self.cause)
+            and (self.router is None or record.router == self.router)
             and (self.source is None or _is_at(address_text(record.source), self.source))
             and (self.path is None or _is_below(record.path, self.path) or _is_below(record.bound, self.path))
             and (self.endpoint is None or any(_is_at(each, self.endpoint) for each in _endpoints(record)))
@@ -87,11 +98,19 @@ def place(id_: str) -> Place:
     return int(digits, 16), int(worker)
 
 
-def _after(text: str) -> Place:
+def _place(given: Mapping[str, str], key: str) -> Place | None:
+    if key not in given:
+        return None
     try:
-        return place(text)
+        return place(given[key])
     except ValueError:
-        raise ValueError(f"after is the id of a connection, as 0-1f, not {text!r}") from None
+        raise ValueError(f"{key} is the id of a connection, as 0-1f, not {given[key]!r}") from None
+
+
+def _is_in(record: Record, state: str) -> bool:
+    if record.is_open or state != "failed":
+        return record.is_open == (state == "open")
+    return record.cause is None or record.cause.is_failure
 
 
 def _is_at(address: str, wanted: str) -> bool:
@@ -135,18 +154,36 @@ def lines(book: Book, query: Query) -> Iterator[str]:
 def page(book: Book, query: Query) -> tuple[list[dict[str, Any]], str | None]:
     """The same as shapes; to be called in a greenlet."""
     found, next_id = _page(book, query)
-    return [as_json(record) for record in found if query.matches(record)], next_id
+    turns = Turns()
+    rows = []
+    for record in found:
+        turns.rest()
+        if query.matches(record):
+            rows.append(as_json(record))
+    return rows, next_id
 
 
 def one(book: Book, id_: str) -> Record | None:
     """The connection of this id, if it is remembered; to be called in a greenlet."""
+    try:
+        wanted = place(id_)
+    except ValueError:
+        return None
     turns = Turns()
     for each in book.remembered():
         turns.rest()
-        record = unpacked(each)
-        if record.id == id_:
-            return record
+        if place_of(each) == wanted:
+            return unpacked(each)
     return None
+
+
+def counts(book: Book, query: Query) -> dict[str, int]:
+    """How many match, by cause; `open` are those without one. `limit` says nothing here. To be called in a greenlet."""
+    found: dict[str, int] = {}
+    for record in _matching(book.remembered(), query):
+        key = "open" if record.is_open else record.cause or Cause.OTHER
+        found[key] = found.get(key, 0) + 1
+    return found
 
 
 def _texts(found: list[Record], query: Query) -> Iterator[tuple[str, Iterable[str]]]:
@@ -169,13 +206,18 @@ def _page(book: Book, query: Query) -> tuple[list[Record], str | None]:
 def _newest(book: Book, query: Query) -> list[Record]:
     """The page and, if there is one, the record after it."""
     kept = book.remembered()
-    return [record for _, record in nlargest(query.limit + 1, _matching(kept, query))]
+    return nlargest(query.limit + 1, _matching(kept, query), key=_number)
 
 
-def _matching(kept: list[Record | Packed], query: Query) -> Iterator[tuple[int, Record]]:
+def _number(record: Record) -> int:
+    return record.number
+
+
+def _matching(kept: list[Record | Packed], query: Query) -> Iterator[Record]:
     turns = Turns()
     for each in kept:
         turns.rest()
-        record = unpacked(each)
-        if query.matches(record):
-            yield record.number, record
+        if query.reaches(place_of(each)):
+            record = unpacked(each)
+            if query.matches(record):
+                yield record

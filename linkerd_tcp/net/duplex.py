@@ -253,9 +253,9 @@ class Duplex:
             and not any(unsent_bytes(side) or unread_bytes(side) for side in (self._src, self._dst))
         )
 
-    def _part(self, cause: Cause) -> None:
+    def _part(self, cause: Cause, detail: str) -> None:
         """FIN to both sides, then read what they still say to its end: a clean end, and no reset."""
-        self._fail(cause)
+        self._fail(cause, detail)
         self._parting = True
         for half in (self.to_dst, self.to_src):
             try:
@@ -317,6 +317,13 @@ class Duplex:
             return self._limits.half_close_secs, Cause.HALF_CLOSE
         return self._limits.idle_secs, Cause.IDLE
 
+    def _silent_for(self, secs: float) -> str:
+        """The words that go with `idle` or `half_close`."""
+        if not (self.to_dst.ended or self.to_src.ended):
+            return f"no byte either way for {secs:g} s (idleTimeoutMs)"
+        ended, silent = ("client", "endpoint") if self.to_dst.ended else ("endpoint", "client")
+        return f"the {ended} had ended its side, and the {silent} was silent for {secs:g} s (halfCloseTimeoutMs)"
+
     def _due(self, now: float) -> float | None:
         """When `_check` must look again, loop time; bytes only move this later, so it need not hear of them."""
         if self._parting:
@@ -335,12 +342,12 @@ class Duplex:
         if self._parting:
             self._finish()
         elif silence is not None and now >= max(self.to_dst.last_at, self.to_src.last_at) + silence:
-            self._fail(cause)
+            self._fail(cause, self._silent_for(silence))
             self._finish()
         elif self.ends_at is not None and now >= self.ends_at and self.is_quiet(now):
-            self._part(self._expired)
+            self._part(self._expired, "at a quiet moment")
         elif now >= self._cut_at:
-            self._fail(self._expired)
+            self._fail(self._expired, "it never came to rest, and was cut after the grace")
             self._finish()
         else:
             self._arm(now)

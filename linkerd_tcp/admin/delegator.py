@@ -1,13 +1,14 @@
-"""/delegator.json: how a path is resolved, with more dtab entries if given; namerd's shapes."""
+"""/delegator.json: how a path is resolved, with more dtab entries or other ones if given; namerd's shapes."""
 
-from time import monotonic
+from contextlib import closing
 from typing import Any, Final
 
-import gevent
 from flask import Blueprint, Response, request
+from werkzeug.exceptions import HTTPException
 
 from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.errors import DtabError
+from linkerd_tcp.interpreters.asked import settled
 from linkerd_tcp.naming.delegate import DelegateTree, to_json
 from linkerd_tcp.naming.dtab import Dentry, Dtab
 from linkerd_tcp.naming.path import Path
@@ -18,10 +19,12 @@ from linkerd_tcp.web.streams import JSON_TYPE, dump_pieces, dumps, stream
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 PENDING_SECS: Final = 2.0
-POLL_SECS: Final = 0.01
 MAX_PATH_CHARS: Final = 8192
 MAX_ENTRIES: Final = 5_000
 """Looking up the first path in a new dtab takes a microsecond for each of its entries."""
+
+OK: Final = 200
+_TRUE: Final = frozenset({"1", "t", "true", "yes", "on"})
 
 SPOT_CHARS: Final = 60
 """Of a long text, what is shown on either side of an error."""
@@ -42,15 +45,38 @@ def blueprint(app: Controls) -> Blueprint:
 
 
 def _answer(app: Controls, fields: dict[str, Any]) -> Response:
+    status, shape = _delegation(app, fields)
+    return stream(dump_pieces(shape)) if status == OK else _small(shape, status)
+
+
+def _small(shape: dict[str, Any], status: int) -> Response:
+    return Response(dumps(shape) + "\n", status=status, content_type=JSON_TYPE)
+
+
+def delegation(app: Controls, fields: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """The status and shape that /delegator.json answers to these fields."""
+    try:
+        return _delegation(app, fields)
+    except HTTPException as error:
+        return error.code or 500, {"error": str(error.description)}
+
+
+def _delegation(app: Controls, fields: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     router = _router(app, fields)
     try:
-        path, extra = _path(fields), _extra(fields)
+        path, dtab = _path(fields), _dtab(fields)
     except _Unparsed as wrong:
-        return wrong.response()
-    tree = _delegate(router, path, extra)
-    if tree is None:
+        return 400, wrong.shape()
+    tree = _delegate(router, path, dtab, is_true(fields, "replace"))
+    if tree.is_pending and not is_true(fields, "pending"):
         refuse(f"{path} is still pending after {PENDING_SECS:g} s; /namers.json says what its namer waits for", 503)
-    return stream(dump_pieces(to_json(tree)))
+    return OK, to_json(tree)
+
+
+def is_true(fields: dict[str, Any], key: str) -> bool:
+    """Whether a field says yes: JSON's `true`, or `1`, `true` and so on in a query or a form."""
+    value = fields.get(key)
+    return value is True or (isinstance(value, str) and value.lower() in _TRUE)
 
 
 def _router(app: Controls, fields: dict[str, Any]) -> Router:
@@ -71,19 +97,18 @@ class _Unparsed(Exception):
         super().__init__(key)
         self.key, self.error = key, error
 
-    def response(self) -> Response:
-        """400, with the spot marked and as a number; of a long text only what is around it."""
+    def shape(self) -> dict[str, Any]:
+        """With the spot marked and as a number; of a long text only what is around it."""
         error = self.error
         start, end = max(error.offset - SPOT_CHARS, 0), error.offset + SPOT_CHARS
         before, after = error.text[start : error.offset], error.text[error.offset + 1 : end]
         marked = f"{'...' if start else ''}{before}[{error.text[error.offset : error.offset + 1]}]{after}"
-        shape = {
+        return {
             "error": f"{self.key}: {error.expected} expected at '{marked}{'...' if end < len(error.text) else ''}'",
             "field": self.key,
             "expected": error.expected,
             "offset": error.offset,
         }
-        return Response(dumps(shape) + "\n", status=400, content_type=JSON_TYPE)
 
 
 def _text(fields: dict[str, Any], key: str, most_chars: int) -> str:
@@ -105,7 +130,7 @@ def _path(fields: dict[str, Any]) -> Path:
         raise _Unparsed("path", error) from None
 
 
-def _extra(fields: dict[str, Any]) -> Dtab | None:
+def _dtab(fields: dict[str, Any]) -> Dtab:
     """The entries of `dtab`, read in turns: a long text takes half a second."""
     turns = Turns()
     entries: list[Dentry] = []
@@ -117,18 +142,17 @@ def _extra(fields: dict[str, Any]) -> Dtab | None:
                 refuse(f"'dtab' has more than {MAX_ENTRIES} entries")
     except DtabError as error:
         raise _Unparsed("dtab", error) from None
-    return Dtab(entries) if entries else None
+    return Dtab(entries)
 
 
-def _delegate(router: Router, path: Path, extra: Dtab | None) -> DelegateTree | None:
-    """The delegation once nothing in it is pending; None if that is not soon. Nothing stays watched after it."""
-    watch = router.interpreter.delegation(path, extra)
-    until = monotonic() + PENDING_SECS
-    try:
-        while watch.value.is_pending:
-            if monotonic() >= until:
-                return None
-            gevent.sleep(POLL_SECS)
-        return watch.value
-    finally:
-        watch.close()
+def _delegate(router: Router, path: Path, dtab: Dtab, replaces: bool) -> DelegateTree:
+    """The delegation once nothing in it is pending, or as it is after PENDING_SECS. Nothing stays watched after it."""
+    if not replaces:
+        return settled(router.interpreter.delegation(path, dtab or None), PENDING_SECS)
+    if not hasattr(router.interpreter, "instead"):
+        refuse(
+            f"the dtab of {router.label!r} is not here ({router.interpreter.kind} has it) and cannot be replaced; "
+            "without 'replace' the entries come behind it"
+        )
+    with closing(router.interpreter.instead(dtab)) as interpreter:
+        return settled(interpreter.delegation(path), PENDING_SECS)

@@ -12,6 +12,7 @@ from prometheus_client import Metric
 
 from linkerd_tcp.admin import connections, names
 from linkerd_tcp.admin.controls import Controls
+from linkerd_tcp.admin.dtabs import dtabs
 from linkerd_tcp.admin.process import process_collectors
 from linkerd_tcp.figures import Histogram
 from linkerd_tcp.metrics import Source, readings
@@ -43,6 +44,10 @@ def blueprint(app: Controls) -> Blueprint:
     @routes.get("/namers")
     def namers() -> Response:
         return stream(names.namer_lines(app.namers), LINES)
+
+    @routes.get("/dtabs")
+    def router_dtabs() -> Response:
+        return stream((dumps(dtabs(app)),))
 
     @routes.get("/connections")
     def connection_lines() -> Response:

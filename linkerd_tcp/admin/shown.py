@@ -4,8 +4,10 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from linkerd_tcp.admin import connections
+from linkerd_tcp.admin import connections, delegator
 from linkerd_tcp.admin.controls import Controls
+from linkerd_tcp.admin.dtabs import dtabs
+from linkerd_tcp.admin.frame import read_frame
 from linkerd_tcp.admin.reads import config_json
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.dashboard.frame import Frame
@@ -39,7 +41,7 @@ class OneProcess:
         return os.getpid()
 
     def frame(self) -> Frame:
-        raise NotImplementedError
+        return read_frame(self._app)
 
     def connections(self, arguments: Mapping[str, str]) -> Found:
         rows, next_id = connections.page(self._app.book, connections.Query.read(arguments))
@@ -50,10 +52,10 @@ class OneProcess:
         return None if record is None else as_json(record)
 
     def delegation(self, fields: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        raise NotImplementedError
+        return delegator.delegation(self._app, dict(fields))
 
     def dtabs(self) -> list[dict[str, Any]]:
-        raise NotImplementedError
+        return dtabs(self._app)
 
     def configuration(self) -> dict[str, Any]:
         listening = [(server.router.label, server.label) for server in self._app.servers]

@@ -8,7 +8,7 @@ from linkerd_tcp.config.admin import AccessLogConfig, AdminConfig, NamerdConfig
 from linkerd_tcp.config.fields import Items, refuse
 from linkerd_tcp.config.kinds import NamerOf
 from linkerd_tcp.config.model import Model
-from linkerd_tcp.config.origin import Origin
+from linkerd_tcp.config.origin import Origin, Written
 from linkerd_tcp.config.router import RouterConfig
 from linkerd_tcp.config.words import say
 
@@ -46,8 +46,13 @@ class AppConfig(Model):
         """`file:line:column: key.path: words` for the key at `loc`."""
         return self._origin.line(loc, words)
 
+    def written_dtab(self, label: str) -> Written | None:
+        """The dtab of the router `label` as the file has it, where it has one."""
+        return self._origin.dtabs.get(label)
+
     def without_places(self) -> "AppConfig":
         """The same without where each key stands, which is most of its size: for another process."""
         copy = self.model_copy()
         copy._origin = Origin(self._origin.name)
+        copy._origin.dtabs = self._origin.dtabs
         return copy

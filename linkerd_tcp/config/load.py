@@ -11,7 +11,7 @@ from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.conflicts import conflicts_of
 from linkerd_tcp.config.document import Document, Spot
 from linkerd_tcp.config.fields import FileName
-from linkerd_tcp.config.origin import Origin
+from linkerd_tcp.config.origin import Origin, Written
 from linkerd_tcp.config.problems import Problem, problems_of
 from linkerd_tcp.config.unbuilt import Unbuilt
 from linkerd_tcp.config.walk import is_file_missing, is_unbuilt, plain, walk
@@ -66,7 +66,18 @@ def parse_config(text: str | bytes, name: str, folder: pathlib.Path) -> AppConfi
     if lines or config is None:
         raise ConfigError(list(dict.fromkeys(line for _, line in sorted(lines))))
     config._origin.name, config._origin.document = name, document
+    config._origin.dtabs = _written_dtabs(config, document, name)
     return config
+
+
+def _written_dtabs(config: AppConfig, document: Document, name: str) -> dict[str, Written]:
+    written: dict[str, Written] = {}
+    for index, router in enumerate(config.routers):
+        text = document.value["routers"][index].get("dtab")
+        if isinstance(text, str):
+            line, _ = document.spot(("routers", index, "dtab"), offset=0)
+            written[router.label] = Written(text, f"{name}:{line}")
+    return written
 
 
 def _placed(origin: Origin, document: Document, problem: Problem) -> tuple[Spot, str]:

@@ -1,19 +1,28 @@
 """Where a configuration was written: the file's name, and where in it each key stands."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from linkerd_tcp.config.document import Document
 
 
+class Written(NamedTuple):
+    """A text as the file has it, comments included, and `file:line` of its beginning."""
+
+    text: str
+    place: str
+
+
 class Origin:
     """Kept beside a configuration. All are equal: a moved line changes nothing that is configured."""
 
-    __slots__ = ("document", "name")
+    __slots__ = ("document", "dtabs", "name")
 
     def __init__(self, name: str = "configuration", document: "Document | None" = None) -> None:
         self.name = name
         self.document = document
+        self.dtabs: dict[str, Written] = {}
+        """By the label of the router."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Origin)

@@ -2,10 +2,8 @@
 
 import json
 from collections.abc import Callable
-from time import monotonic
 from typing import Any, Final
 
-import gevent
 from flask import Blueprint, Response, request
 
 from linkerd_tcp.controller.answers import settle, words
@@ -14,14 +12,13 @@ from linkerd_tcp.controller.dtab_routes import ANY
 from linkerd_tcp.controller.inputs import checked, dtab_param, param, path_param, read_dtab, read_path
 from linkerd_tcp.controller.shapes import delegation_pieces
 from linkerd_tcp.controller.storage import StoreError
-from linkerd_tcp.naming.delegation import DelegateTree
+from linkerd_tcp.interpreters.asked import settled
 from linkerd_tcp.naming.dtab import Dtab
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.web.inputs import refuse
 from linkerd_tcp.web.streams import stream
 
 PENDING_SECS: Final = 2.0
-POLL_SECS: Final = 0.01
 SHOWN_CHARS: Final = 200
 
 
@@ -73,23 +70,9 @@ def _delegation(control: Control, ns: str | None, path: Path, extra: Dtab | None
         namespace = held.value
         if namespace.broken is not None:
             return words(namespace.broken, 500)
-        tree = _known(namespace.interpreter.delegation(path, extra))
+        tree = settled(namespace.interpreter.delegation(path, extra), PENDING_SECS)
     finally:
         held.close()
-    if tree is None:
+    if tree.is_pending:
         refuse(f"Request timed out: {path} is still pending after {PENDING_SECS:g} s", 503)
     return stream(delegation_pieces(tree))
-
-
-def _known(watch: Any) -> DelegateTree | None:
-    """The tree once nothing in it is pending; None if that is not soon. Nothing stays watched after it."""
-    until = monotonic() + PENDING_SECS
-    try:
-        while watch.value.is_pending:
-            if monotonic() >= until:
-                return None
-            gevent.sleep(POLL_SECS)
-        tree: DelegateTree = watch.value
-        return tree
-    finally:
-        watch.close()

@@ -95,6 +95,10 @@ class DefaultInterpreter:
         watch.close()
         return watch.value
 
+    def instead(self, dtab: Dtab) -> "DefaultInterpreter":
+        """One that goes by `dtab`, over the same namers; the caller closes it."""
+        return DefaultInterpreter(dtab, self._namers[::-1], self._utilities)
+
     def close(self) -> None:
         """Close every binding still open."""
         for tracked in tuple(self._open):

@@ -31,11 +31,14 @@ def read_dtab_file(file: str, shown: str) -> Dtab:
     """The dtab in `file`, which errors call `shown`; DtabFileError. It takes long over a long one, in turns: not to be
     called from the hub.
     """
+    return read_dtab(_bytes(file, shown), shown)
+
+
+def _bytes(file: str, shown: str) -> bytes:
     try:
-        data = read("/", os.path.realpath(file))
+        return read("/", os.path.realpath(file))
     except OSError as error:
         raise _unreadable(error, shown) from None
-    return read_dtab(data, shown)
 
 
 def read_dtab(data: bytes, shown: str) -> Dtab:
@@ -80,7 +83,9 @@ class DtabFile:
         self.prefix = prefix
         self.figures = NamerFigures()
         self.dtab = Dtab()
-        self._file = file
+        self.file = file
+        self.text = ""
+        """As it was good last."""
         self._on_dtab = on_dtab
         self._error: DtabFileError | None = None
         self._error_at: float | None = None
@@ -93,7 +98,7 @@ class DtabFile:
         try:
             # Watched before it is read: what is written in between is seen.
             self._watcher.watch((self._name,), self._seen)
-            self._good(read_dtab_file(self._file, self._file))
+            self._read()
         except BaseException:
             self._watcher.close()
             raise
@@ -114,19 +119,20 @@ class DtabFile:
             if sighting.state is State.PROBLEM:
                 raise DtabFileError("unreadable", sighting.problem)
             if sighting.state is not State.FILE:
-                raise DtabFileError("missing", sighting.problem or f"{self._file}: it is not there any more")
-            dtab = read_dtab_file(self._file, self._file)
+                raise DtabFileError("missing", sighting.problem or f"{self.file}: it is not there any more")
+            self._read()
         except DtabFileError as error:
             self._bad(error)
         else:
-            self._good(dtab)
-            self._on_dtab(dtab)
+            self._on_dtab(self.dtab)
 
-    def _good(self, dtab: Dtab) -> None:
+    def _read(self) -> None:
+        data = _bytes(self.file, self.file)
+        dtab = read_dtab(data, self.file)
         if self._error is not None:
-            _log.info("%s is good again", self._file)
+            _log.info("%s is good again", self.file)
         self._error = self._error_at = None
-        self.dtab = dtab
+        self.dtab, self.text = dtab, data.decode("utf-8-sig")
         self.figures.updates += 1
         self.figures.last_good_at = time()
 

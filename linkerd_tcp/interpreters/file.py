@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from linkerd_tcp.config.fields import FilePath
 from linkerd_tcp.config.interpreters import InterpreterOptions
+from linkerd_tcp.config.origin import Written
 from linkerd_tcp.errors import StartError
 from linkerd_tcp.interpreters.default import DefaultInterpreter
 from linkerd_tcp.interpreters.dtab_file import DtabFile, DtabFileError, read_dtab_file
@@ -66,6 +67,15 @@ class FileInterpreter:
     @property
     def dtab(self) -> Dtab:
         return self._inner.dtab
+
+    @property
+    def written(self) -> Written:
+        """The file as it was when it was good last, without the router's own entries."""
+        return Written(self._file.text, self._file.file)
+
+    def instead(self, dtab: Dtab) -> DefaultInterpreter:
+        """One that goes by `dtab` alone, over the same namers; the caller closes it."""
+        return self._inner.instead(dtab)
 
     def bind(self, path: Path, extra: Dtab | None = None) -> Watch[Binding]:
         return self._inner.bind(path, extra)

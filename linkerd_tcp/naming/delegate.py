@@ -21,6 +21,8 @@ from linkerd_tcp.naming.trampoline import Steps, run
 __all__ = [
     "MAX_NESTING",
     "MAX_NODES",
+    "TOO_MANY",
+    "TOO_NESTED",
     "DelegateTree",
     "Step",
     "addr_json",
@@ -35,6 +37,10 @@ MAX_NODES: Final = 10_000
 
 MAX_NESTING: Final = 150
 """So that whatever walks the tree, JSON encoders included, may do it on the stack."""
+
+TOO_MANY: Final = f"more than {MAX_NODES} steps: the rest is left out"
+TOO_NESTED: Final = f"nested deeper than {MAX_NESTING} steps"
+"""What stands where a tree is cut off: it does not say what becomes of the name."""
 
 
 def delegate(dtab: Dtab, path: Path, lookup: Lookup) -> DelegateTree:
@@ -127,8 +133,8 @@ class _Delegation:
         if depth > MAX_DEPTH:
             return too_deep(MAX_DEPTH)
         if nesting > MAX_NESTING:
-            return f"nested deeper than {MAX_NESTING} steps"
-        return f"more than {MAX_NODES} steps: the rest is left out" if self._nodes_left < 0 else ""
+            return TOO_NESTED
+        return TOO_MANY if self._nodes_left < 0 else ""
 
 
 _FAIL: Final = Path(("$", "fail"))

@@ -45,11 +45,18 @@ def read_entries(text: str) -> list[Entry]:
 
 def iter_entries(text: str) -> Iterator[Entry]:
     """As `read_entries`, one by one: for who must not take long over a long text."""
+    return (entry for entry, _, _ in iter_placed(text))
+
+
+def iter_placed(text: str) -> Iterator[tuple[Entry, int, int]]:
+    """As `iter_entries`, with where each begins in the text, and ends: at its `;`, or where the text ends."""
     lexer = Lexer(text)
     lexer.skip_space()
     while not lexer.at_end:
-        yield _entry(lexer)
+        start = lexer.position
+        entry = _entry(lexer)
         lexer.skip_space()
+        yield entry, start, lexer.position
         if not lexer.take(";"):
             break
         lexer.skip_space()

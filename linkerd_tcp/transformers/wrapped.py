@@ -96,6 +96,8 @@ class TransformedInterpreter(_Behind):
     def __init__(self, interpreter: Interpreter, transformers: Sequence[Transformer]) -> None:
         super().__init__(interpreter, transformers)
         self.kind = interpreter.kind
+        if hasattr(interpreter, "instead"):
+            self.instead = self._instead
 
     @property
     def sources(self) -> Sequence[Discovery]:
@@ -120,10 +122,23 @@ class TransformedInterpreter(_Behind):
         watch.close()
         return watch.value
 
+    def _instead(self, dtab: Dtab) -> Interpreter:
+        """The inner one with another dtab, and the same transformers: they stay this one's to close."""
+        return _Instead(self._inner.instead(dtab), self._transformers)
+
     def _shown(self, tree: DelegateTree, read: Read) -> DelegateTree:
         for place, transformer in enumerate(self._transformers):
             tree = _with_steps(tree, transformer, _at(place, read))
         return tree
+
+
+class _Instead(TransformedInterpreter):
+    """Beside another, whose transformers it borrows."""
+
+    def close(self) -> None:
+        for tracked in tuple(self._open):
+            tracked.close()
+        self._inner.close()
 
 
 def _with_steps(tree: DelegateTree, transformer: Transformer, read: Read) -> DelegateTree:

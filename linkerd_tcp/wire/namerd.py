@@ -32,6 +32,7 @@ said.
 """
 
 MAX_NODES: Final = 10_000
+TOO_LONG: Final = "the rest of namerd's answer is left out"
 MAX_TEXT_CHARS: Final = 500
 """Of a cause or message."""
 
@@ -231,7 +232,7 @@ class _DelegationReader:
         path, dentry = (_path_or_none(value), _dentry(value)) if isinstance(value, dict) else (None, None)
         self._nodes += 1
         if nesting > MAX_NESTING or self._nodes > MAX_NODES:
-            return DelegateTree(Step.EXCEPTION, path, dentry, message="the rest of namerd's answer is left out")
+            return DelegateTree(Step.EXCEPTION, path, dentry, message=TOO_LONG)
         kind = _type(value, "a delegation")
         match kind:
             case "leaf":

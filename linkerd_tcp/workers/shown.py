@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from linkerd_tcp.admin.connections import Query
+from linkerd_tcp.admin.private import PREFIX
 from linkerd_tcp.admin.reads import config_json
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.dashboard.frame import Frame
 from linkerd_tcp.dashboard.shown import Found, LogLine
 from linkerd_tcp.record import address_text
+from linkerd_tcp.web.inputs import refuse
+from linkerd_tcp.web.streams import JSON_TYPE, dumps
+from linkerd_tcp.workers.answers import DELEGATION_SECS
 from linkerd_tcp.workers.everyone import Everyone
-from linkerd_tcp.workers.gather import lines
+from linkerd_tcp.workers.gather import Answer, Question, Reply, Silence, lines
 from linkerd_tcp.workers.merge import merge_pages, read_page
 
 if TYPE_CHECKING:
@@ -55,10 +59,22 @@ class AllWorkers:
         raise NotImplementedError
 
     def delegation(self, fields: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        raise NotImplementedError
+        body = dumps(dict(fields)).encode()
+        answer = self._first(Question("/delegator.json", "POST", body, JSON_TYPE))
+        return answer.status, json.loads(answer.body)
 
     def dtabs(self) -> list[dict[str, Any]]:
-        raise NotImplementedError
+        found: list[dict[str, Any]] = json.loads(self._first(Question(f"{PREFIX}/dtabs")).body)
+        return found
+
+    def _first(self, question: Question) -> Answer:
+        """What the first worker says that answers: they all have the same dtabs and namers."""
+        reply: Reply = Silence("there is none")
+        for row in self._everyone.fleet.workers:
+            reply = self._everyone.ask_one(row, question, DELEGATION_SECS)
+            if isinstance(reply, Answer):
+                break
+        return reply if isinstance(reply, Answer) else refuse(f"no worker answers: {reply.why}", 504)
 
     def configuration(self) -> dict[str, Any]:
         everyone = self._everyone

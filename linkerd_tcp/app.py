@@ -43,7 +43,7 @@ from linkerd_tcp.net.descriptors import Capacity, raise_limit
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
 from linkerd_tcp.net.turns import Turns
-from linkerd_tcp.router import Router
+from linkerd_tcp.router import Drain, Drained, Router
 from linkerd_tcp.server import Server, end_connection
 from linkerd_tcp.staleness import remarks
 from linkerd_tcp.transition import Running, ServerKey, Transition, stop_listening
@@ -140,6 +140,14 @@ class App:
         """
         stale = remarks(self.namers)
         return self._accepting, stale
+
+    @property
+    def drained(self) -> Drained:
+        return self._running.drained
+
+    @property
+    def capacity(self) -> Capacity:
+        return self._running.capacity
 
     @property
     def dropped_lines(self) -> dict[tuple[str, str], int]:
@@ -286,14 +294,16 @@ class App:
             end_connection(record, Cause.CLOSED_BY_ADMIN)
         return record is not None
 
-    def drain(self, bound: str, address: str, on: bool) -> bool:
-        """Give (or no longer give) the endpoint weight 0 in every router that knows it; False if none does."""
-        known = [router.drain(bound, address, on) for router in self.routers.values()]
+    def drain(self, bound: str, address: str, on: bool, by: str | None = None) -> bool:
+        """Give (or no longer give) the endpoint weight 0 in every router that knows it; False if none does. `by` is the
+        address that asked.
+        """
+        known = [router.drain(bound, address, on, by) for router in self.routers.values()]
         return any(known)
 
-    def keep_drained(self, bound: str, address: str) -> None:
+    def keep_drained(self, bound: str, address: str, drain: Drain) -> None:
         """Drain it from the moment that it is first known here; another worker knows it."""
-        self._running.drained[bound, address] = None
+        self._running.drained[bound, address] = drain
 
     # Inside
 

@@ -10,8 +10,8 @@ import logging
 import random
 from collections.abc import Iterator
 from itertools import islice
-from time import monotonic
-from typing import Any, Final
+from time import monotonic, time
+from typing import Any, Final, NamedTuple
 
 from gevent.event import Event
 
@@ -41,24 +41,32 @@ _log = logging.getLogger(__name__)
 
 BalancerKey = tuple[Path, ClientSettings]
 
-Drained = dict[tuple[str, str], None]
+
+class Drain(NamedTuple):
+    """Since when, in seconds since the epoch, and the address that asked for it."""
+
+    since: float
+    by: str | None
+
+
+Drained = dict[tuple[str, str], Drain]
 """(bound name, address) that take no new connections until said otherwise, in every router; oldest first."""
 
 
 class Connection:
     """An open socket to an endpoint that counts it as load until `close`; `late_options` as of `Target`."""
 
-    __slots__ = ("_balancer", "_endpoint", "late_options", "sock")
+    __slots__ = ("_balancer", "endpoint", "late_options", "sock")
 
     def __init__(self, sock: Side, balancer: Balancer, endpoint: Endpoint) -> None:
         self.sock = sock
         self._balancer = balancer
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self.late_options = endpoint.late_options
 
     def close(self) -> None:
         self.sock.close()
-        self._balancer.release(self._endpoint)
+        self._balancer.release(self.endpoint)
 
 
 class Route:
@@ -232,8 +240,10 @@ class Router:
             balancer.figures.waiters for balancer in self.balancers()
         )
 
-    def drain(self, bound: str, address: str, on: bool) -> bool:
-        """Give the endpoint weight 0, or its own weight again; False if no balancer here has it, or had it drained."""
+    def drain(self, bound: str, address: str, on: bool, by: str | None = None) -> bool:
+        """Give the endpoint weight 0, or its own weight again; False if no balancer here has it, or had it drained.
+        `by` is who asked.
+        """
         known = [balancer for balancer in self.balancers() if str(balancer.bound) == bound]
         done = [balancer.drain(address) if on else balancer.undrain(address) for balancer in known]
         if not on:
@@ -241,7 +251,7 @@ class Router:
             self._drained.pop((bound, address), None)
             return any(done) or was_drained
         if any(done):
-            self._drained[bound, address] = None
+            self._drained.setdefault((bound, address), Drain(time(), by))
             if len(self._drained) > MAX_DRAINED:
                 del self._drained[next(iter(self._drained))]
         return any(done)

@@ -227,9 +227,15 @@ class Server:
                 self._not_connected(failure)
         finally:
             client.close()
+            if record.cause is None:
+                record.end(Cause.OTHER, "its greenlet failed; the log has the traceback")
+            self._book.end(record)
             if upstream is not None:
+                # Before it is let go of: an endpoint that discovery no longer names is forgotten then, with its bytes.
+                upstream.endpoint.rx_bytes += record.rx_bytes
+                upstream.endpoint.tx_bytes += record.tx_bytes
                 upstream.close()
-            self._close(record)
+            self._closed(record)
 
     def _not_connected(self, failure: ConnectionFailed) -> None:
         """Count it, and say it in the log: one of each kind now and then, however many there are."""
@@ -251,10 +257,7 @@ class Server:
         jitter = self.config.connection_lifetime_jitter
         return replace(self._limits, lifetime_secs=lifetime_secs * random.uniform(1 - jitter, 1))
 
-    def _close(self, record: Record) -> None:
-        if record.cause is None:
-            record.end(Cause.OTHER, "its greenlet failed; the log has the traceback")
-        self._book.end(record)
+    def _closed(self, record: Record) -> None:
         figures = self.figures
         figures.closes += 1
         figures.rx_bytes += record.rx_bytes

@@ -63,7 +63,7 @@ def _add_traffic(routes: Blueprint, app: Actions) -> None:
 def _drain(app: Actions, on: bool) -> Response:
     fields = body_fields()
     bound, address = text_field(fields, "bound"), text_field(fields, "address")
-    if not app.drain(bound, address, on):
+    if not app.drain(bound, address, on, request.remote_addr or None):
         refuse(f"{bound} has no endpoint {address} here; /bindings.json lists them", 404)
     return _done({"bound": bound, "address": address, "drained": on})
 

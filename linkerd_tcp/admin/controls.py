@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.metrics import Source
+from linkerd_tcp.net.descriptors import Capacity
+from linkerd_tcp.router import Drained
 
 if TYPE_CHECKING:
     from linkerd_tcp.controller.control import Control
@@ -40,8 +42,8 @@ class Actions(Protocol):
     def end_connection(self, number: str) -> bool:
         """False if no open connection has this id."""
 
-    def drain(self, bound: str, address: str, on: bool) -> bool:
-        """False if there is no such endpoint."""
+    def drain(self, bound: str, address: str, on: bool, by: str | None = None) -> bool:
+        """False if there is no such endpoint. `by` is the address that asks."""
 
 
 class Probed(Protocol):
@@ -58,6 +60,16 @@ class Controls(Source, Actions, Probed, Protocol):
     @property
     def started_at(self) -> float:
         """Seconds since the epoch."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the stop has been asked for."""
+
+    @property
+    def capacity(self) -> Capacity: ...
+
+    @property
+    def drained(self) -> Drained: ...
 
     @property
     def admin_address(self) -> tuple[str, int]:

@@ -8,6 +8,7 @@ from linkerd_tcp.admin import connections, delegator
 from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.admin.dtabs import dtabs
 from linkerd_tcp.admin.frame import read_frame
+from linkerd_tcp.admin.frame import read_frame
 from linkerd_tcp.admin.reads import config_json
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.dashboard.frame import Frame

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from random import Random
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Final, NamedTuple
 
 from gevent.event import Event
@@ -202,7 +202,21 @@ class Balancer:
 
     def endpoint_rows(self) -> Iterator[dict[str, Any]]:
         """The same, each made when it is asked for: there may be thousands."""
-        return (endpoint.as_json() for endpoint in list(self._endpoints))
+        return (endpoint.as_json(self.clock_behind) for endpoint in list(self._endpoints))
+
+    def endpoints(self) -> list[Endpoint]:
+        """All there are now, to be read."""
+        return list(self._endpoints)
+
+    @property
+    def gone_bytes(self) -> tuple[int, int]:
+        """(rx, tx) of endpoints that there are no more."""
+        return self._endpoints.gone_bytes
+
+    @property
+    def clock_behind(self) -> float:
+        """What is to be added to a time of its own to get seconds since the epoch."""
+        return time() - self._clock()
 
     # -- discovery
 
@@ -338,6 +352,7 @@ class Balancer:
             return
         endpoint.failures += 1
         endpoint.last_error = str(error)
+        endpoint.last_error_at = time()
         self._fail_fast.failed(endpoint)
         if self._pool is not None and endpoint.state is State.FAILED:
             self._pool.prune()

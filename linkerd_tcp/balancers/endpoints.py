@@ -34,8 +34,9 @@ class Endpoint(Target):
     """One address and what this process knows of it; read freely, changed only by its balancer.
 
     `load` is open + pending connections. `weight` is discovery's, `drained` an operator's word that it be taken
-    as 0. `failed_since` is seconds since the epoch, `penalty_until` on the balancer's clock. `probing` is true
-    while one client's connection tries whether a failed endpoint is back.
+    as 0. `failed_since` and `last_error_at` are seconds since the epoch, `penalty_until` is on the balancer's clock.
+    `probing` is true while one client's connection tries whether a failed endpoint is back. Bytes are those of ended
+    connections; `place` is where discovery lists it.
     """
 
     __slots__ = (
@@ -43,14 +44,19 @@ class Endpoint(Target):
         "connects",
         "consecutive_failures",
         "drained",
+        "ejections",
         "failed_since",
         "failures",
         "last_error",
+        "last_error_at",
         "load",
         "open",
         "penalty_until",
+        "place",
         "probing",
+        "rx_bytes",
         "state",
+        "tx_bytes",
         "weight",
     )
 
@@ -65,7 +71,12 @@ class Endpoint(Target):
         self.connects = 0
         self.failures = 0
         self.consecutive_failures = 0
+        self.ejections = 0
+        self.rx_bytes = 0
+        self.tx_bytes = 0
+        self.place = 0
         self.last_error: str | None = None
+        self.last_error_at: float | None = None
         self.failed_since: float | None = None
         self.penalty_until = 0.0
         self.probing = False
@@ -80,8 +91,11 @@ class Endpoint(Target):
         """Whether it may get new connections, as far as weight and draining go."""
         return self.weight > 0 and not self.drained
 
-    def as_json(self) -> dict[str, Any]:
-        """Its row in /bindings.json."""
+    def as_json(self, clock_behind: float) -> dict[str, Any]:
+        """Its row in /bindings.json. The balancer's clock is `clock_behind` seconds behind that of the epoch."""
+        next_try_at = None
+        if self.state is State.FAILED and self.wanted and not self.probing:
+            next_try_at = round(self.penalty_until + clock_behind, 2)
         return {
             "address": self.text,
             "state": str(self.state),
@@ -94,6 +108,10 @@ class Endpoint(Target):
             "lastError": self.last_error,
             "failedSince": self.failed_since,
             "drained": self.drained,
+            "lastErrorAt": self.last_error_at,
+            "nextTryAt": next_try_at,
+            "probing": self.probing,
+            "ejections": self.ejections,
         }
 
 
@@ -102,16 +120,17 @@ class EndpointSet:
 
     `failed` is in the order in which penalties end, which `fail` and `penalise` keep. `changed` is set by whatever
     can change who may be picked, and cleared by who has read `candidates`. `drained` are addresses drained before,
-    whether discovery names them already or not.
+    whether discovery names them already or not. `gone_bytes` are those of endpoints that are in no set any more.
     """
 
-    __slots__ = ("_drained", "available", "changed", "failed", "retired")
+    __slots__ = ("_drained", "available", "changed", "failed", "gone_bytes", "retired")
 
     def __init__(self, drained: Iterable[str] = ()) -> None:
         self.available: dict[Key, Endpoint] = {}
         self.failed: OrderedDict[Key, Endpoint] = OrderedDict()
         self.retired: dict[Key, Endpoint] = {}
         self.changed = True
+        self.gone_bytes = (0, 0)
         self._drained: dict[str, None] = dict.fromkeys(drained)
 
     def __iter__(self) -> Iterator[Endpoint]:
@@ -127,10 +146,11 @@ class EndpointSet:
         for key, address in wanted.items():
             if key not in known:
                 known[key] = Endpoint(address)
-        for key, address in wanted.items():
+        for place, (key, address) in enumerate(wanted.items()):
             endpoint = known.pop(key)
             endpoint.address = address
             endpoint.weight = address.weight
+            endpoint.place = place
             if key not in self.available and key not in self.failed:
                 # New, or retired: that one comes back as it was, with the connections that it still has.
                 self.retired.pop(key, None)
@@ -158,6 +178,8 @@ class EndpointSet:
         if endpoint.state is State.RETIRED and not endpoint.load:
             del self.retired[_key(endpoint)]
             endpoint.state = State.GONE
+            rx, tx = self.gone_bytes
+            self.gone_bytes = (rx + endpoint.rx_bytes, tx + endpoint.tx_bytes)
 
     def release(self, endpoint: Endpoint) -> None:
         """One of its connections has ended."""

@@ -55,6 +55,7 @@ class FailFast:
             if endpoint.consecutive_failures < self._max_failures:
                 return
             self._figures.ejections += 1
+            endpoint.ejections += 1
             self._endpoints.fail(endpoint)
             endpoint.failed_since = time()
         elif endpoint.state is not State.FAILED:

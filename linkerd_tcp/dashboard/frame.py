@@ -1,16 +1,26 @@
 """The figures and states of the program at one moment, as plain JSON: of one process, or of all workers added up.
 
-Counters are absolute and never fall while the process lives; rates are made of two frames. Histograms are counts by
-bucket (`figures.DURATION_BOUNDS_SECS`, not cumulative), so they can be added. Lists are cut where they would be long,
-with how many are left out beside them; what is in trouble is never left out. Order is the configuration's and
-discovery's, and does not change because something fails.
+Counters are absolute and do not fall while what they are of is there; rates are made of two frames. Histograms are
+counts by bucket (`figures.DURATION_BOUNDS_SECS`, not cumulative), so they can be added. Lists are cut where they would
+be long, with how many are left out beside them; what is in trouble is never left out. Order is the configuration's and
+discovery's, that of destinations by name, and does not change because something fails.
 """
 
 from typing import Final, TypedDict
 
 MOST_DESTINATIONS: Final = 200
+"""Over all routers, the first by name: so several workers choose the same ones."""
+
 MOST_ENDPOINTS: Final = 300
 """Over all destinations."""
+
+MOST_OF_ONE: Final = 50
+"""Of those of one destination, the first that discovery lists."""
+
+MOST_TROUBLED: Final = 100
+"""Destinations, endpoints and watches that are in trouble and shown besides, each."""
+
+MOST_DRAINS: Final = 100
 
 MOST_WATCHES: Final = 100
 """Over all namers."""
@@ -211,10 +221,11 @@ class Frame(TypedDict):
     reload: Reload
     descriptors: int
     mostDescriptors: int
-    """Of the worker that has least room."""
+    """For proxied connections, two each; of the worker that has least room."""
     routers: list[Router]
     namers: list[Namer]
     certificates: list[Certificate]
     workers: list[Worker]
     drains: list[Drain]
+    moreDrains: int
     history: History

@@ -108,8 +108,8 @@ class Everyone:
     def abort(self) -> None:
         self.fleet.abort()
 
-    def drain(self, bound: str, address: str, on: bool) -> bool:
-        return self.fleet.drain(bound, address, on)
+    def drain(self, bound: str, address: str, on: bool, by: str | None = None) -> bool:
+        return self.fleet.drain(bound, address, on, by)
 
     def end_connection(self, number: str) -> bool:
         """By the worker whose it is; 504 where that does not answer."""

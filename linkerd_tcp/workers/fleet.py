@@ -56,8 +56,10 @@ class Fleet(Protocol):
     def abort(self) -> None:
         """Every process ends at once, status 1."""
 
-    def drain(self, bound: str, address: str, on: bool) -> bool:
-        """In every worker, and in each that replaces one; False if none knows the endpoint."""
+    def drain(self, bound: str, address: str, on: bool, by: str | None = None) -> bool:
+        """In every worker, and in each that replaces one; False if none knows the endpoint. `by` is the address that
+        asks.
+        """
 
     def set_level(self, logger: str, level: str) -> None:
         """In every process; LookupError if there is no such logger, ValueError if no such level."""

@@ -79,8 +79,8 @@ class Remote:
     def abort(self) -> None:
         self._send({"request": "abort"})
 
-    def drain(self, bound: str, address: str, on: bool) -> bool:
-        request = {"request": "drain", "bound": bound, "address": address, "on": on}
+    def drain(self, bound: str, address: str, on: bool, by: str | None = None) -> bool:
+        request = {"request": "drain", "bound": bound, "address": address, "on": on, "by": by}
         return bool(self._ask(request, ANSWER_SECS)["known"])
 
     def set_level(self, logger: str, level: str) -> None:

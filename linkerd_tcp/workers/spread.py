@@ -1,11 +1,13 @@
 """What is said to one process and holds in all of them, and in whoever replaces one: drains and log levels."""
 
 import logging
+from time import time
 from typing import Final
 
 from linkerd_tcp.balancers.endpoints import MAX_DRAINED
 from linkerd_tcp.errors import StartError
 from linkerd_tcp.logs import parse_level
+from linkerd_tcp.router import Drain, Drained
 from linkerd_tcp.workers.channel import Message
 from linkerd_tcp.workers.children import ADMIN, Child
 from linkerd_tcp.workers.keeper import Keeper, Question
@@ -18,26 +20,27 @@ class Spread:
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
-        self.drains: dict[tuple[str, str], None] = {}
-        """(bound name, address); the newest last."""
+        self.drains: Drained = {}
+        """The newest last."""
         self.levels: dict[str, str] = {}
         """By logger."""
 
     def drain(self, request: Message) -> bool:
         """Drain an endpoint, or no longer, in every worker; False if none knows it."""
-        bound, address, on = request["bound"], request["address"], request["on"]
+        bound, address, on, by = request["bound"], request["address"], request["on"], request["by"]
         workers = [child for child in self._keeper.serving if child.place != ADMIN]
-        answers = self._ask(workers, {"do": "drain", "bound": bound, "address": address, "on": on})
+        answers = self._ask(workers, {"do": "drain", "bound": bound, "address": address, "on": on, "by": by})
         known = any(answer.get("known") for answer in answers.values())
         if on and known:
-            self.drains[bound, address] = None
+            drain = self.drains.setdefault((bound, address), Drain(time(), by))
             if len(self.drains) > MAX_DRAINED:
                 del self.drains[next(iter(self.drains))]
             # One that has had no connection for that name yet knows no endpoint of it: it will.
             others = [child for child in self._workers() if not answers.get(child, {}).get("known")]
-            self._keeper.tell(others, {"do": "keep_drained", "bound": bound, "address": address})
+            which = {"bound": bound, "address": address}
+            self._keeper.tell(others, {"do": "keep_drained", **which, **drain._asdict()})
         elif not on:
-            known |= self.drains.pop((bound, address), self) is None
+            known |= self.drains.pop((bound, address), None) is not None
         self._complain(workers, answers)
         return known
 

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 from _socket import socket as Socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
 import gevent
@@ -13,6 +13,7 @@ from linkerd_tcp.app import App, Given
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.errors import ConfigError, LinkerdTcpError, StartError
 from linkerd_tcp.logs import Logs, parse_level
+from linkerd_tcp.router import Drain, Drained
 from linkerd_tcp.transition import ServerKey
 from linkerd_tcp.workers.channel import ChannelError, ChildEnd, Frame, Message
 from linkerd_tcp.workers.settings import config_of_worker, read_config, spare_the_collector
@@ -71,13 +72,13 @@ class Worker:
         listeners: Mapping[ServerKey, Socket],
         admin: Socket,
         *,
-        drains: Iterable[tuple[str, str]] = (),
+        drains: Drained | None = None,
         levels: Mapping[str, str] | None = None,
         leave_folder: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config_of_worker(config)
         self._given = Given(number, listeners, admin)
-        self._drains = list(drains)
+        self._drains = dict(drains or {})
         self._levels = dict(levels or {})
         self._leave_folder = leave_folder
         self._begun = False
@@ -95,8 +96,8 @@ class Worker:
             self._channel.send({"say": "failed", "error": str(error)})
             self._logs.close(LOGS_SECS)
             return 1
-        for bound, address in self._drains:
-            app.keep_drained(bound, address)
+        for (bound, address), drain in self._drains.items():
+            app.keep_drained(bound, address, drain)
         self._logs.capture_stderr()
         self._channel.send({"say": "prepared"})
         Follower(self._channel, self._answers(), self._orphaned).start()
@@ -142,10 +143,11 @@ class Worker:
 
     def _drain(self, frame: Frame) -> Message:
         message = frame.message
-        return {"known": self._app.drain(message["bound"], message["address"], message["on"])}
+        return {"known": self._app.drain(message["bound"], message["address"], message["on"], message["by"])}
 
     def _keep_drained(self, frame: Frame) -> None:
-        self._app.keep_drained(frame.message["bound"], frame.message["address"])
+        message = frame.message
+        self._app.keep_drained(message["bound"], message["address"], Drain(message["since"], message["by"]))
 
     def _reopen(self, _frame: Frame) -> None:
         self._app.reopen_logs()

@@ -18,7 +18,7 @@ from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
 from linkerd_tcp.record import Record
-from linkerd_tcp.router import Router
+from linkerd_tcp.router import Drained, Router
 from linkerd_tcp.server import Server, end_connection
 from linkerd_tcp.transition import Running, Transition, stop_listening
 from tests.sockets import eventually
@@ -117,8 +117,18 @@ class FakeApp:
             end_connection(record, Cause.CLOSED_BY_ADMIN)
         return record is not None
 
-    def drain(self, bound: str, address: str, on: bool) -> bool:
-        return any(router.drain(bound, address, on) for router in self.routers.values())
+    def drain(self, bound: str, address: str, on: bool, by: str | None = None) -> bool:
+        return any(router.drain(bound, address, on, by) for router in self.routers.values())
+
+    stopping = False
+
+    @property
+    def drained(self) -> Drained:
+        return self.running.drained
+
+    @property
+    def admin_address(self) -> tuple[str, int]:
+        return self.admin.address
 
     # What tests do with it
 

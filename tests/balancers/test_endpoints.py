@@ -110,7 +110,7 @@ def test_drained_is_as_weight_0_until_undone() -> None:
     endpoints = set_of(A, B)
     (drained,) = endpoints.drain("10.0.0.1:1")
     assert endpoints.candidates() == [get(endpoints, B)]
-    assert drained.as_json()["drained"] is True
+    assert drained.as_json(0.0)["drained"] is True
     assert endpoints.undrain("10.0.0.1:1") == [drained]
     assert len(endpoints.candidates()) == 2
 
@@ -148,7 +148,7 @@ def test_pending_is_load_less_open() -> None:
 def test_an_endpoint_is_shown_as_the_interface_says() -> None:
     endpoint = Endpoint(Address("::1", 80, 0.5))
     endpoint.load, endpoint.open, endpoint.connects, endpoint.failures = 3, 2, 17, 1
-    assert endpoint.as_json() == {
+    assert endpoint.as_json(0.0) == {
         "address": "[::1]:80",
         "state": "available",
         "weight": 0.5,
@@ -160,4 +160,8 @@ def test_an_endpoint_is_shown_as_the_interface_says() -> None:
         "lastError": None,
         "failedSince": None,
         "drained": False,
+        "lastErrorAt": None,
+        "nextTryAt": None,
+        "probing": False,
+        "ejections": 0,
     }

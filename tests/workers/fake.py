@@ -97,9 +97,9 @@ class FakeFleet:
     def abort(self) -> None:
         self.members[0].abort()
 
-    def drain(self, bound: str, address: str, on: bool) -> bool:
+    def drain(self, bound: str, address: str, on: bool, by: str | None = None) -> bool:
         self._answer()
-        known = [worker.drain(bound, address, on) for worker in self.members]
+        known = [worker.drain(bound, address, on, by) for worker in self.members]
         return any(known)
 
     def set_level(self, logger: str, level: str) -> None:

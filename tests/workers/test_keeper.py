@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -98,15 +99,19 @@ def test_a_late_answer_is_taken_for_none_to_another_question(made: Fakes) -> Non
 
 def test_a_drain_that_one_worker_knows_holds_in_all_and_in_those_that_come(made: Fakes) -> None:
     spread = Spread(made.keeper)
-    request = {"bound": "/#/a", "address": "127.0.0.1:1", "on": True}
+    request = {"bound": "/#/a", "address": "127.0.0.1:1", "on": True, "by": "10.0.0.9"}
+    heard: list[dict[str, Any]] = []
+    made.workers[0].answers_by["keep_drained"] = lambda frame: heard.append(frame.message)
     for child in made.workers:
         child.answers_by["drain"] = lambda _: {"known": False}
     assert not spread.drain(request)
     assert not spread.drains
     made.workers[1].answers_by["drain"] = lambda _: {"known": True}
     assert spread.drain(request)
-    assert list(spread.drains) == [("/#/a", "127.0.0.1:1")]
+    ((which, drain),) = spread.drains.items()
+    assert (which, drain.by) == (("/#/a", "127.0.0.1:1"), "10.0.0.9")
     made.until(lambda: made.workers[0].heard[-1] == "keep_drained")
+    assert (heard[0]["since"], heard[0]["by"]) == drain
     assert "keep_drained" not in made.workers[1].heard
     assert "drain" not in made.admin.heard
     made.workers[1].answers_by["drain"] = lambda _: {"known": False}
@@ -133,4 +138,4 @@ def test_one_that_does_not_answer_is_named(made: Fakes, monkeypatch: pytest.Monk
     made.workers[0].answers_by["drain"] = lambda _: None
     made.workers[1].answers_by["drain"] = lambda _: {"known": True}
     with pytest.raises(StartError, match=r"worker 0 \(pid 100\) did not answer"):
-        Spread(made.keeper).drain({"bound": "/#/a", "address": "127.0.0.1:1", "on": True})
+        Spread(made.keeper).drain({"bound": "/#/a", "address": "127.0.0.1:1", "on": True, "by": None})

@@ -1,15 +1,21 @@
-"""Patch first, as the program does; everything else comes after."""
+"""Patch first, as the program does; everything else comes after.
 
-from gevent import monkey
+But for the tests that drive a browser: what drives it has a loop of its own (tests/stages.py).
+"""
 
-monkey.patch_all(queue=False)  # queue=True breaks watchdog 7: its emitter dies at the first event
+from tests import stages
 
-import gc  # noqa: E402
-import os  # noqa: E402
-from pathlib import Path  # noqa: E402
+if not stages.DRIVES_BROWSER:
+    from gevent import monkey
 
-import pytest  # noqa: E402
-from hypothesis import settings  # noqa: E402
+    monkey.patch_all(queue=False)  # queue=True breaks watchdog 7: its emitter dies at the first event
+
+import gc
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
 
 # The same examples in every run, and no clock: what fails, fails again. LINKERD_TCP_TEST_DEEP=1 looks for new ones.
 settings.register_profile("steady", deadline=None, derandomize=True, database=None)

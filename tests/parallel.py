@@ -1,4 +1,4 @@
-"""`python -m tests.parallel [ARGUMENTS OF PYTEST]`: the tests in several processes, then those marked `alone`.
+"""`python -m tests.parallel [ARGUMENTS OF PYTEST]`: the tests in several processes, those marked `alone`, a browser's.
 
 Each process is a pytest like any other, and takes the next piece that nobody has taken. Nothing else is in it: no
 thread that brings it work (a wait for one is a LoopExit in a process that gevent has patched) and no second loop, so
@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import stages
+
 TAKEN = "LINKERD_TCP_TEST_TAKEN"
 """The folder with a file for each piece that has been taken; not set for those that are `alone`."""
 
@@ -29,10 +31,16 @@ MOST = 8
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The tests that may share the machine, or, without a folder, those that may not."""
-    wanted = TAKEN not in os.environ
-    other = [item for item in items if bool(item.get_closest_marker("alone")) != wanted]
-    items[:] = [item for item in items if bool(item.get_closest_marker("alone")) == wanted]
+    """The tests that may share the machine, or, without a folder, those that may not; or those of a browser."""
+    alone = TAKEN not in os.environ
+
+    def wanted(item: pytest.Item) -> bool:
+        if stages.DRIVES_BROWSER or stages.is_of_browser(item.path):
+            return stages.DRIVES_BROWSER and stages.is_of_browser(item.path)
+        return bool(item.get_closest_marker("alone")) == alone
+
+    other = [item for item in items if not wanted(item)]
+    items[:] = [item for item in items if wanted(item)]
     config.hook.pytest_deselected(items=other)
 
 
@@ -92,8 +100,21 @@ def main(arguments: list[str]) -> int:
         for thread in threads:
             thread.join()
     statuses.append(_pytest(arguments, dict(os.environ), "alone| ", told))
+    of_browser = _of_browser(arguments)
+    if of_browser is not None:
+        statuses.append(_pytest(of_browser, {**os.environ, stages.BROWSER: "1"}, "browser| ", told))
     print("\nIn short:", *told, sep="\n")
     return max((status for status in statuses if status != NOTHING_TO_RUN), default=NOTHING_TO_RUN)
+
+
+def _of_browser(arguments: list[str]) -> list[str] | None:
+    """The arguments for the tests of a browser: other paths are not even read in. None if only others are wanted."""
+    paths = [each for each in arguments if Path(each.partition("::")[0]).exists()]
+    inside = [each for each in paths if stages.is_of_browser(Path(each.partition("::")[0]).resolve())]
+    around = any(stages.BROWSER_FOLDER.is_relative_to(Path(each).resolve()) for each in paths)
+    if paths and not inside and not around:
+        return None
+    return [each for each in arguments if each not in paths] + (inside or [str(stages.BROWSER_FOLDER)])
 
 
 def _pytest(arguments: list[str], environment: dict[str, str], prefix: str, told: list[str]) -> int:

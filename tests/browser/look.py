@@ -1,0 +1,103 @@
+"""What tests ask of a page as it stands in the browser."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+RULES: Final = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]
+SERIOUS: Final = {"serious", "critical"}
+
+FOCUSED: Final = """() => {
+  const node = document.activeElement;
+  if (node === null || node === document.body) return null;
+  const box = node.getBoundingClientRect();
+  const style = getComputedStyle(node);
+  const ring = (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 1) || style.boxShadow !== 'none';
+  const middle = document.elementFromPoint(box.x + box.width / 2, box.y + Math.min(box.height, 40) / 2);
+  const name = (node.getAttribute('aria-label') || node.innerText || node.value || node.name || node.id || '');
+  node.dataset.seenByTest ??= String(window.seenByTest = (window.seenByTest ?? 0) + 1);
+  return {
+    number: Number(node.dataset.seenByTest), tag: node.tagName, id: node.id, text: name.trim().slice(0, 60), ring,
+    inside: box.width > 0 && box.height > 0 && box.bottom > 0 && box.right > 0
+      && box.top < innerHeight && box.left < innerWidth,
+    covered: middle !== null && !(node.contains(middle) || middle.contains(node)),
+    width: box.width, height: box.height,
+  };
+}"""
+
+
+def violations(page: "Page") -> list[str]:
+    """What axe finds that is serious or critical, each with the elements it is about."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]})
+    return [
+        f"{each['id']} ({each['impact']}): {each['help']}: "
+        + "; ".join(node["html"][:160] for node in each["nodes"][:3])
+        for each in found.response["violations"]
+        if each["impact"] in SERIOUS
+    ]
+
+
+def sideways(page: "Page") -> list[str]:
+    """The elements that make the page scroll sideways; [] where it does not."""
+    found: list[str] = page.evaluate(
+        """() => {
+          const wide = document.documentElement.scrollWidth;
+          if (wide <= innerWidth) return [];
+          const cut = (node) => {
+            for (let up = node.parentElement; up !== null; up = up.parentElement)
+              if (getComputedStyle(up).overflowX !== 'visible') return true;
+            return false;
+          };
+          return [`${wide} > ${innerWidth}`, ...[...document.body.querySelectorAll('*')]
+            .filter((node) => node.getBoundingClientRect().right > innerWidth + 1 && !cut(node))
+            .slice(0, 8).map((node) => node.outerHTML.slice(0, 160))];
+        }"""
+    )
+    return found
+
+
+def walk(page: "Page", most: int = 400) -> list[dict[str, Any]]:
+    """Each stop of the Tab key, from the top of the page until it leaves it or comes back to the first."""
+    stops: list[dict[str, Any]] = []
+    page.evaluate("() => { document.activeElement?.blur(); getSelection().removeAllRanges(); scrollTo(0, 0); }")
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        stop = page.evaluate(FOCUSED)
+        if stop is None or (stops and stop["number"] <= stops[0]["number"] and len(stops) > 1):
+            return stops
+        stops.append(stop)
+    raise AssertionError(f"{most} stops, and the page is not at its end")
+
+
+def shifts(page: "Page") -> None:
+    """From now on every jump of the layout that nobody asked for is added up: `window.jumped`."""
+    page.evaluate(
+        """() => {
+          window.jumped = 0;
+          window.jumps = [];
+          new PerformanceObserver((list) => {
+            for (const entry of list.getEntries()) {
+              if (entry.hadRecentInput) continue;
+              window.jumped += entry.value;
+              for (const source of entry.sources ?? [])
+                window.jumps.push(source.node?.outerHTML?.slice(0, 160) ?? source.node?.textContent ?? '?');
+            }
+          }).observe({ type: 'layout-shift', buffered: false });
+        }"""
+    )
+
+
+def hide(page: "Page", hidden: bool) -> None:
+    """The tab goes to the back, or comes back: headless ones are all in front, so the page is only told so."""
+    page.evaluate(
+        """(hidden) => {
+          const say = (name, value) => Object.defineProperty(document, name, { configurable: true, get: () => value });
+          say('hidden', hidden);
+          say('visibilityState', hidden ? 'hidden' : 'visible');
+          document.dispatchEvent(new Event('visibilitychange'));
+        }""",
+        hidden,
+    )

@@ -38,6 +38,7 @@ setup(
     package_data={
         "linkerd_tcp": ["py.typed"],
         "linkerd_tcp.dashboard": ["templates/*", "static/*"],
+        "linkerd_tcp.demo": ["*.yml"],
         "namers": ["py.typed"],
     },
     zip_safe=False,
@@ -68,6 +69,9 @@ setup(
             "psutil>=5.9",
             "matplotlib>=3.8",  # the plots of the benchmark
             "jsonschema>=4.20",
+            # They drive a Chromium that is installed; neither brings one, and nothing is fetched when they run.
+            "playwright>=1.50",
+            "axe-playwright-python>=0.1.4",
             "setuptools>=70.1",  # from there on it builds wheels by itself: pip installs the example plug-ins with it
             # Oracles: what they say to the corpus is written down beside it, so their versions are fixed.
             "aiosmtpd==1.4.6",

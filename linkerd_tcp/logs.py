@@ -8,69 +8,19 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
-from time import gmtime, strftime, time
+from collections.abc import Callable, Iterator, Mapping
+from math import inf
+from time import gmtime, monotonic, strftime, time
 from typing import Any, Final, TextIO
 
+import gevent
+
 from linkerd_tcp.config.admin import AccessLogConfig
+from linkerd_tcp.last_lines import LastLines, LogLine, printable, printable_lines
+from linkerd_tcp.levels import OFF, OURS, TRACE, Changes, change_level, level_name, parse_directives
 from linkerd_tcp.net.direct import DirectLines
 from linkerd_tcp.net.lines import LineWriter, Reason
 from linkerd_tcp.record import Record, as_json
-
-TRACE: Final = 5
-OFF: Final = logging.CRITICAL + 10
-LEVELS: Final = {
-    "trace": TRACE,
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-    "critical": logging.CRITICAL,
-    "off": OFF,
-}
-_WORDS: Final = {**LEVELS, "all": TRACE, "warn": logging.WARNING, "fatal": logging.CRITICAL}
-_NAMES: Final = {number: word for word, number in LEVELS.items()}
-
-OURS: Final = ("linkerd_tcp", "namers")
-"""The loggers that a level with no name before it is for. Libraries are heard from `warning` on."""
-
-
-def parse_level(word: str) -> int:
-    """The number of `debug`, `WARN`, `off`, ...; ValueError naming those that there are."""
-    level = _WORDS.get(word.strip().lower())
-    if level is None:
-        raise ValueError(f"{printable(word)!r} is no log level: {', '.join(LEVELS)}")
-    return level
-
-
-def parse_directives(text: str) -> tuple[dict[str, int], list[str]]:
-    """`info,namers=trace` -> ({"": 20, "namers": 5}, []): levels by logger ("": all of ours), and what is wrong.
-
-    The grammar is that of RUST_LOG: parts between commas, each `level`, `logger` (all it says) or `logger=level`;
-    `linkerd_tcp::balancer` is linkerd_tcp.balancer. The last of two for one logger counts.
-    """
-    levels: dict[str, int] = {}
-    complaints: list[str] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, word = (piece.strip() for piece in part.partition("="))
-        if not equals and name.lower() in _WORDS:
-            name, word = "", name
-        name = name.replace("::", ".")
-        if (equals or name) and not all(piece.isidentifier() for piece in name.replace("-", "_").split(".")):
-            complaints.append(f"{printable(part)!r} is not understood: expected level, logger or logger=level")
-            continue
-        try:
-            levels[name] = parse_level(word) if word else TRACE
-        except ValueError as error:
-            complaints.append(str(error))
-    return levels, complaints
-
-
-def printable(text: str) -> str:
-    """`text` with all but visible characters and spaces escaped: control characters, line breaks, direction marks."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _utc(seconds: float) -> str:
@@ -79,7 +29,7 @@ def _utc(seconds: float) -> str:
 
 def _as_text(at: float, level: int, logger: str, message: str, worker: str) -> str:
     who = worker and f"[{'worker ' if worker.isdecimal() else ''}{worker}] "
-    return f"{_utc(at)} {_level_name(level).upper()} {printable(logger)} {who}{printable(message)}"
+    return f"{_utc(at)} {level_name(level).upper()} {printable(logger)} {who}{printable(message)}"
 
 
 _encode: Final[Callable[[Any], str]] = json.JSONEncoder(separators=(",", ":"), default=str).encode
@@ -87,12 +37,8 @@ _encode: Final[Callable[[Any], str]] = json.JSONEncoder(separators=(",", ":"), d
 
 def _as_json(at: float, level: int, logger: str, message: str, worker: str) -> str:
     who = {"worker": worker} if worker else {}
-    line = _encode({"time": _utc(at), "level": _level_name(level), "logger": logger, **who, "message": message})
+    line = _encode({"time": _utc(at), "level": level_name(level), "logger": logger, **who, "message": message})
     return line.replace("\x7f", "\\u007f")  # the one control character that JSON leaves as it is
-
-
-def _level_name(level: int) -> str:
-    return _NAMES.get(level) or str(level)
 
 
 class _Handler(logging.Handler):
@@ -141,15 +87,26 @@ class Logs:
     Of `environ`, LINKERD_TCP_LOG, or else RUST_LOG, gives the levels (see `parse_directives`; info where nothing is
     said) and LINKERD_TCP_LOG_FORMAT is text (default) or json. What is not understood in them is warned of, no more.
     Each line says which `worker` it is of, if there is one. `direct`: no thread writes the lines, and what cannot be
-    written at once is lost; for a process that has neither threads nor a loop.
+    written at once is lost; for a process that has neither threads nor a loop. `changes` are those of its parent.
     """
 
-    def __init__(self, environ: Mapping[str, str], *, fd: int = 2, worker: str = "", direct: bool = False) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        fd: int = 2,
+        worker: str = "",
+        direct: bool = False,
+        changes: Changes | None = None,
+    ) -> None:
         variable = "LINKERD_TCP_LOG" if "LINKERD_TCP_LOG" in environ else "RUST_LOG"
         levels, complaints = parse_directives(environ.get(variable, ""))
         form = environ.get("LINKERD_TCP_LOG_FORMAT") or "text"
         self._form = _as_json if form == "json" else _as_text
         self._worker = worker
+        self._last = LastLines(logging.WARNING)
+        self._changes = changes or Changes()
+        self._timer: gevent.Greenlet[[], None] | None = None
         self._writer: LineWriter | DirectLines = (
             DirectLines(fd) if direct else LineWriter("-", fd=fd, what="log", say=self._say_of_itself)
         )
@@ -163,6 +120,9 @@ class Logs:
             logging.getLogger(name).setLevel(levels.get("", logging.INFO))
         for name in filter(None, levels):
             logging.getLogger(name).setLevel(levels[name])
+        self._changes.apply()
+        if not direct:
+            self._end_in_time()
         if worker:
             return  # the supervisor has said what is wrong with them
         for complaint in complaints:
@@ -177,7 +137,14 @@ class Logs:
 
     def line(self, level: int, logger: str, message: str, at: float | None = None) -> bool:
         """Write one line, whatever the levels are; from any thread, without a lock. False if it was dropped."""
-        return self._writer.write(self._form(time() if at is None else at, level, logger, message, self._worker))
+        at = time() if at is None else at
+        self._last.add(at, level, logger, message)
+        return self._writer.write(self._form(at, level, logger, message, self._worker))
+
+    def last_lines(self, after: float = 0.0) -> Iterator[LogLine]:
+        """Those said later than `after`, the newest last; there is a bound on how many are remembered."""
+        for at, level, logger, message in self._last.after(after):
+            yield LogLine(at, level_name(level), printable(logger), printable_lines(message), self._worker)
 
     def say(self, sentence: str) -> None:
         """A warning about the process's own output; right as the `say` of any LineWriter."""
@@ -190,29 +157,67 @@ class Logs:
             self._stderr = sys.stderr
             sys.stderr = _StandardError(self)
 
-    def levels(self) -> list[dict[str, str]]:
-        """[{"logger": "linkerd_tcp", "level": "info"}, ...]: every logger of ours, and root for libraries, sorted."""
+    def levels(self) -> list[dict[str, Any]]:
+        """[{"logger": "linkerd_tcp.app", "level": "info", "from": "linkerd_tcp", ...}, ...]: every logger of ours, root
+        for libraries, and whichever was changed; sorted. `from` is the logger whose level it is.
+
+        Of those that were changed `changedAt` and `changedBy`, the address; `endsAt` where it is for a time.
+        """
         known = logging.Logger.manager.loggerDict
         ours = {
             name for name, it in list(known.items()) if name.split(".")[0] in OURS and isinstance(it, logging.Logger)
         }
-        return [
-            {"logger": name, "level": _level_name(logging.getLogger(name).getEffectiveLevel())}
-            for name in sorted({"root", *OURS, *ours})
-        ]
+        return [self._row(name) for name in sorted({"root", *OURS, *ours, *self._changes.changed})]
 
-    def set_level(self, logger: str, level: str) -> None:
-        """LookupError if there is no such logger (none is made: a stranger may ask), ValueError if no such level."""
+    def _row(self, name: str) -> dict[str, Any]:
+        it: logging.Logger | None = logging.getLogger(name)
+        while it is not None and it.level == logging.NOTSET:
+            it = it.parent
+        own = logging.getLogger() if it is None else it
+        row = {"logger": name, "level": level_name(own.level), "from": own.name}
+        change = self._changes.of(name)
+        if change is None:
+            return row
+        return {**row, "changedAt": change.at, "changedBy": change.by or None, "endsAt": change.ends_at}
+
+    def set_level(self, logger: str, level: str, by: str = "", for_secs: float | None = None) -> None:
+        """For good, or `for_secs`; asked for `by` this address. LookupError if there is no such logger (none is made: a
+        stranger may ask), ValueError if no such level.
+        """
+        self.change_level(logger, level, time(), by, None if for_secs is None else monotonic() + for_secs)
+
+    def change_level(self, logger: str, level: str, at: float, by: str, due: float | None) -> None:
+        """The same, where others do it at the same time; `due` as in `levels.Change`."""
         if logger not in ("root", *OURS) and not isinstance(
             logging.Logger.manager.loggerDict.get(logger), logging.Logger
         ):
             raise LookupError(f"there is no logger {printable(logger)!r}")
-        logging.getLogger(logger).setLevel(parse_level(level))
+        change_level(self._changes, logger, level, at, by, due)
+        self._end_in_time()
+
+    def _end_in_time(self) -> None:
+        """What is for a time ends then, or with `close`."""
+        if self._timer is not None:
+            self._timer.kill(block=False)
+            self._timer = None
+        due = self._changes.next_due
+        if due < inf:
+            self._timer = gevent.spawn_later(max(due - monotonic(), 0.0), self._end_those_due)
+
+    def _end_those_due(self) -> None:
+        self._timer = None  # this very greenlet, which must not end itself
+        for logger in self._changes.expire():
+            if not self._worker:  # of several processes the supervisor says it, for all
+                self.line(logging.INFO, __name__, f"the level of {logger} was for a time, and is as before")
+        self._end_in_time()
 
     def close(self, timeout_secs: float = 1.0) -> bool:
         """Write what waits and let go of logging and sys.stderr. False if not all could be written in time."""
         if self._stderr is not None:
             sys.stderr, self._stderr = self._stderr, None
+        if self._timer is not None:
+            self._timer.kill(block=False)
+            self._timer = None
         logging.getLogger().removeHandler(self._handler)
         return self._writer.close(timeout_secs)
 

@@ -18,9 +18,14 @@ from hypothesis import strategies as st
 from linkerd_tcp.book import Book
 from linkerd_tcp.config.admin import AccessLogConfig
 from linkerd_tcp.errors import Cause, StartError
-from linkerd_tcp.logs import OFF, TRACE, AccessLog, Logs, access_json, access_text, parse_directives, printable
+from linkerd_tcp.last_lines import MOST_CHARS, MOST_LINES, MOST_WARNINGS, printable
+from linkerd_tcp.levels import OFF, TRACE, Change, Changes, parse_directives
+from linkerd_tcp.logs import AccessLog, Logs, access_json, access_text
 from linkerd_tcp.naming.path import Path as Name
 from linkerd_tcp.record import Record, as_json
+from tests.leaks import no_leaks
+
+assert no_leaks
 
 DEADLINE_SECS = 5.0
 EVIL = "up\x1b[2J\r\nFORGED line\u2028\u202e \x7f\x9b\udc80"
@@ -36,6 +41,10 @@ class Lines:
 
     def configure(self, **environ: str) -> Logs:
         self.logs = Logs(environ, fd=self._fd)
+        return self.logs
+
+    def adopt(self, changes: Changes) -> Logs:
+        self.logs = Logs({}, fd=self._fd, worker="1", changes=changes)
         return self.logs
 
     def close(self) -> list[str]:
@@ -190,14 +199,15 @@ def test_a_record_that_cannot_be_filled_in_is_said_and_ends_nothing(
 def test_levels_are_listed_and_changed_while_it_runs(lines: Lines) -> None:
     logs = lines.configure()
     log = logging.getLogger("linkerd_tcp.router")
-    assert {"logger": "linkerd_tcp.router", "level": "info"} in logs.levels()
-    assert {"logger": "namers", "level": "info"} in logs.levels()
+    levels = {row["logger"]: (row["level"], row["from"]) for row in logs.levels()}
+    assert levels["linkerd_tcp.router"] == ("info", "linkerd_tcp")
+    assert levels["namers"] == ("info", "namers")
     logs.set_level("linkerd_tcp", "debug")
-    assert {"logger": "linkerd_tcp.router", "level": "debug"} in logs.levels()
+    assert {"logger": "linkerd_tcp.router", "level": "debug", "from": "linkerd_tcp"} in logs.levels()
     log.debug("heard")
     logs.set_level("linkerd_tcp.router", "OFF")
     log.critical("not heard")
-    assert {"logger": "linkerd_tcp.router", "level": "off"} in logs.levels()
+    assert {"linkerd_tcp.router": "off"}.items() <= {row["logger"]: row["level"] for row in logs.levels()}.items()
     assert [line.split(" ", 2)[2] for line in lines.close()] == ["linkerd_tcp.router heard"]
 
 
@@ -306,3 +316,122 @@ def test_a_full_disk_under_the_access_log_is_said_once_and_the_loss_at_the_end(l
     began, ended = lines.close()
     assert "WARNING linkerd_tcp.logs accessLog.path /dev/full: No space left on device; lines are dropped" in began
     assert ended.endswith("accessLog.path /dev/full: closed; 3 lines were lost")
+
+
+# -- changes of levels
+
+
+def level_of(logs: Logs, name: str) -> str:
+    return next(row["level"] for row in logs.levels() if row["logger"] == name)
+
+
+def test_a_change_says_by_whom_and_since_when_and_start_undoes_it(lines: Lines) -> None:
+    logs = lines.configure(LINKERD_TCP_LOG="namers=error")
+    logging.getLogger("linkerd_tcp.router")
+    before = logs.levels()
+    began = time.time()
+    logs.set_level("namers", "trace", "127.0.0.9")
+    logs.set_level("linkerd_tcp.router", "debug")
+    rows = {row["logger"]: row for row in logs.levels()}
+    assert (rows["namers"]["level"], rows["namers"]["changedBy"], rows["namers"]["endsAt"]) == (
+        "trace",
+        "127.0.0.9",
+        None,
+    )
+    assert began <= rows["namers"]["changedAt"] <= time.time()
+    assert rows["linkerd_tcp.router"]["changedBy"] is None
+    assert rows["linkerd_tcp.router"]["from"] == "linkerd_tcp.router"
+    logs.set_level("namers", "start")
+    logs.set_level("linkerd_tcp.router", "START")
+    assert logs.levels() == before
+
+
+def test_a_level_for_a_time_goes_back_to_the_one_that_lasts_and_says_so(lines: Lines) -> None:
+    logs = lines.configure()
+    logs.set_level("linkerd_tcp", "warning")
+    logs.set_level("linkerd_tcp", "debug", for_secs=60)
+    logs.set_level("linkerd_tcp", "trace", for_secs=0.02)
+    row = next(row for row in logs.levels() if row["logger"] == "linkerd_tcp")
+    assert row["level"] == "trace"
+    assert abs(row["endsAt"] - time.time()) < 1
+    until(lambda: level_of(logs, "linkerd_tcp") == "warning", "the level never went back")
+    assert logs.levels()[0].get("endsAt") is None
+    assert [line.split(" ", 3)[3] for line in lines.close()] == [
+        "the level of linkerd_tcp was for a time, and is as before"
+    ]
+
+
+def test_a_level_that_is_set_for_good_meanwhile_stays(lines: Lines) -> None:
+    logs = lines.configure()
+    logs.set_level("linkerd_tcp", "debug", for_secs=0.02)
+    logs.set_level("namers", "debug", for_secs=0.03)
+    logs.set_level("linkerd_tcp", "error")
+    until(lambda: level_of(logs, "namers") == "info", "the level never went back")
+    assert level_of(logs, "linkerd_tcp") == "error"
+
+
+def test_closing_the_log_ends_its_timer(lines: Lines, no_leaks: None) -> None:
+    lines.configure().set_level("linkerd_tcp", "debug", for_secs=3600)
+    lines.close()
+
+
+def test_a_process_that_is_forked_later_has_the_levels_and_the_way_back(lines: Lines) -> None:
+    changes = Changes()
+    changes.set("linkerd_tcp", Change(logging.DEBUG, 1.5, "127.0.0.9", time.monotonic() + 0.05))
+    logs = lines.adopt(changes)
+    row = next(row for row in logs.levels() if row["logger"] == "linkerd_tcp")
+    assert (row["level"], row["changedAt"], row["changedBy"]) == ("debug", 1.5, "127.0.0.9")
+    until(lambda: level_of(logs, "linkerd_tcp") != "debug", "the level never went back")
+
+
+# -- the last lines
+
+
+def test_the_last_lines_are_remembered_and_warnings_for_longer(lines: Lines) -> None:
+    logs = lines.configure()
+    for number in range(300):
+        logs.line(logging.WARNING, "linkerd_tcp", f"w{number}", at=float(number))
+    for number in range(MOST_LINES):
+        logs.line(logging.DEBUG, "linkerd_tcp", f"d{number}", at=1000.0 + number)
+    found = list(logs.last_lines())
+    assert [line.message for line in found[:2]] == ["w100", "w101"]
+    assert found[MOST_WARNINGS - 1].message == "w299"
+    assert [line.message for line in found[MOST_WARNINGS:]] == [f"d{number}" for number in range(MOST_LINES)]
+    assert [line.message for line in logs.last_lines(1000.0 + MOST_LINES - 3)] == [
+        f"d{MOST_LINES - 2}",
+        f"d{MOST_LINES - 1}",
+    ]
+
+
+def test_a_line_that_is_in_both_memories_is_shown_once(lines: Lines) -> None:
+    logs = lines.configure()
+    logs.line(logging.INFO, "linkerd_tcp", "a")
+    logs.line(logging.ERROR, "linkerd_tcp", "b")
+    assert [(line.level, line.message) for line in logs.last_lines()] == [("info", "a"), ("error", "b")]
+
+
+def test_a_remembered_line_is_cut_and_escaped_but_for_its_breaks(lines: Lines) -> None:
+    logs = lines.configure()
+    logs.line(logging.INFO, EVIL, EVIL)
+    logs.line(logging.INFO, "linkerd_tcp", "x" * 1_000_000)
+    evil, long = logs.last_lines()
+    assert evil.message.replace("\n", "").isprintable()
+    assert "\\x1b[2J\\r\nFORGED" in evil.message
+    assert evil.logger.isprintable()
+    assert len(long.message) == MOST_CHARS
+
+
+def test_lines_are_said_by_a_thread_while_they_are_read(lines: Lines) -> None:
+    logs = lines.configure()
+    done: list[bool] = []
+
+    def say() -> None:
+        for number in range(20_000):
+            logs.line(logging.WARNING, "linkerd_tcp", str(number))
+        done.append(True)
+
+    monkey.get_original("_thread", "start_new_thread")(say, ())
+    while not done:
+        numbers = [int(line.message) for line in logs.last_lines() if line.message.isdecimal()]
+        assert numbers == sorted(numbers)
+        gevent.sleep(0)

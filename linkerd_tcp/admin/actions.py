@@ -1,14 +1,19 @@
 """What can be done. Every path here is a POST, and refused (403) where `admin.readOnly` is set."""
 
+import logging
 import math
 from collections.abc import Callable
+from typing import Any
 
 from flask import Blueprint, Response, request
 
 from linkerd_tcp.admin.controls import Actions
 from linkerd_tcp.errors import ConfigError, StartError
+from linkerd_tcp.levels import MOST_SECS
 from linkerd_tcp.web.inputs import body_fields, refuse, text_field
 from linkerd_tcp.web.streams import JSON_TYPE, dumps
+
+_log = logging.getLogger(__name__)
 
 
 def blueprint(app: Actions) -> Blueprint:
@@ -51,13 +56,30 @@ def _add_traffic(routes: Blueprint, app: Actions) -> None:
     def set_level() -> Response:
         fields = body_fields()
         logger, level = text_field(fields, "logger"), text_field(fields, "level")
+        for_secs, by = _for_secs(fields), request.remote_addr or ""
         try:
-            app.logs.set_level(logger, level)
+            app.logs.set_level(logger, level, by, for_secs)
         except LookupError as error:
             refuse(str(error.args[0]), 404)
         except ValueError as error:
             refuse(str(error))
+        until = "" if for_secs is None else f" for {for_secs:g} s"
+        _log.info("level of %s set to %s%s, as %s asked", logger, level, until, by or "somebody")
         return Response(dumps(app.logs.levels()) + "\n", content_type=JSON_TYPE)
+
+
+def _for_secs(fields: dict[str, Any]) -> float | None:
+    """`forSecs` of the fields, a number or its text; None where it is not given."""
+    value = fields.get("forSecs")
+    if value is None or value == "":
+        return None
+    try:
+        secs = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        secs = math.nan
+    if not 1 <= secs <= MOST_SECS:
+        refuse(f"forSecs is a number of seconds from 1 to {MOST_SECS}, not {str(value)[:100]!r}")
+    return secs
 
 
 def _drain(app: Actions, on: bool) -> Response:

@@ -1,8 +1,10 @@
 """What the admin server needs of the program, which it sits below."""
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 from linkerd_tcp.config.app import AppConfig
+from linkerd_tcp.last_lines import LogLine
 from linkerd_tcp.metrics import Source
 from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.router import Drained
@@ -14,11 +16,18 @@ if TYPE_CHECKING:
 class Logs(Protocol):
     """The levels of the loggers."""
 
-    def levels(self) -> list[dict[str, str]]:
-        """[{"logger": "linkerd_tcp", "level": "info"}, ...]"""
+    def levels(self) -> list[dict[str, Any]]:
+        """[{"logger": "linkerd_tcp", "level": "info", ...}, ...]; see `logs.Logs`."""
 
-    def set_level(self, logger: str, level: str) -> None:
+    def set_level(self, logger: str, level: str, by: str = "", for_secs: float | None = None) -> None:
         """LookupError if there is no such logger, ValueError if no such level."""
+
+
+class OwnLogs(Logs, Protocol):
+    """And what this process has said."""
+
+    def last_lines(self, after: float = 0.0) -> Iterator[LogLine]:
+        """Those said later than `after`, the newest last."""
 
 
 class Actions(Protocol):
@@ -56,6 +65,9 @@ class Probed(Protocol):
 
 class Controls(Source, Actions, Probed, Protocol):
     """What is shown, besides what is measured, and what may be done."""
+
+    @property
+    def logs(self) -> OwnLogs: ...
 
     @property
     def started_at(self) -> float:

@@ -2,7 +2,7 @@
 
 import signal
 from _socket import socket as Socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import gevent
@@ -12,6 +12,7 @@ from linkerd_tcp.backends import ExampleBackends
 from linkerd_tcp.book import Book
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.errors import StartError
+from linkerd_tcp.levels import Changes
 from linkerd_tcp.naming.namer import Discovery
 from linkerd_tcp.net.descriptors import Capacity, raise_limit
 from linkerd_tcp.net.half_duplex import Buffer
@@ -39,7 +40,7 @@ class AdminProcess:
         namerd: Socket | None,
         *,
         ports: tuple[int, int] | None = None,
-        levels: Mapping[str, str] | None = None,
+        levels: Changes | None = None,
         remove_folder: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
@@ -47,7 +48,7 @@ class AdminProcess:
         self._listening = listening
         self._namerd_listening = namerd
         self._ports = ports
-        self._levels = dict(levels or {})
+        self._levels = levels
         self._remove_folder = remove_folder
         self._over = Event()
         self._prepared: tuple[AppConfig, Transition] | None = None

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Container, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
+from linkerd_tcp.admin import controls
 from linkerd_tcp.admin.connections import place
-from linkerd_tcp.admin.controls import Logs
 from linkerd_tcp.admin.private import PREFIX
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.naming.namer import Discovery
@@ -24,7 +24,7 @@ PROBE_SECS: Final = 0.8
 """For who asks whether all are ready: a probe waits for a second as a rule."""
 
 
-class OwnLogs(Logs, Protocol):
+class OwnLogs(controls.OwnLogs, Protocol):
     """Those of the admin process itself."""
 
     @property
@@ -132,10 +132,10 @@ class _Levels:
     def __init__(self, everyone: Everyone) -> None:
         self._everyone = everyone
 
-    def levels(self) -> list[dict[str, str]]:
+    def levels(self) -> list[dict[str, Any]]:
         question = Question("/logging.json")
         found, _ = bodies(self._everyone.asker.ask(self._everyone.fleet.workers, question))
         return merge_levels([*map(json.loads, found.values()), self._everyone.own_logs.levels()])
 
-    def set_level(self, logger: str, level: str) -> None:
-        self._everyone.fleet.set_level(logger, level)
+    def set_level(self, logger: str, level: str, by: str = "", for_secs: float | None = None) -> None:
+        self._everyone.fleet.set_level(logger, level, by, for_secs)

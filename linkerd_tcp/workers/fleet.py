@@ -3,6 +3,7 @@
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from linkerd_tcp.config.app import AppConfig
+from linkerd_tcp.last_lines import LogLine
 
 WorkerState: TypeAlias = Literal["starting", "serving", "leaving", "gone"]
 
@@ -61,5 +62,10 @@ class Fleet(Protocol):
         asks.
         """
 
-    def set_level(self, logger: str, level: str) -> None:
-        """In every process; LookupError if there is no such logger, ValueError if no such level."""
+    def log_lines(self, after: float = 0.0) -> list[LogLine]:
+        """The last ones of the supervisor itself, said later than `after`; the newest last."""
+
+    def set_level(self, logger: str, level: str, by: str = "", for_secs: float | None = None) -> None:
+        """In every process, and in each that replaces one; see `logs.Logs`. LookupError if there is no such logger,
+        ValueError if no such level.
+        """

@@ -220,9 +220,9 @@ def merge_ready(
     return bool(states) and not silent and not closed, [*silent, *closed, *stale]
 
 
-def merge_levels(several: Iterable[Iterable[dict[str, str]]]) -> list[dict[str, str]]:
+def merge_levels(several: Iterable[Iterable[Shape]]) -> list[Shape]:
     """All loggers; a process may have more of them than another."""
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, Shape] = {}
     for levels in several:
         for one in levels:
             found.setdefault(one["logger"], one)

@@ -8,7 +8,8 @@ from gevent.event import AsyncResult
 
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.errors import ConfigError, StartError
-from linkerd_tcp.logs import parse_level, printable
+from linkerd_tcp.last_lines import LogLine, printable
+from linkerd_tcp.levels import START, parse_level
 from linkerd_tcp.workers.channel import ChannelError, ChildEnd, Message
 from linkerd_tcp.workers.fleet import WorkerRow
 
@@ -16,6 +17,9 @@ RELOAD_SECS: Final = 28.0
 """The supervisor gives each child ten seconds to prepare and ten to switch; who asked over HTTP has thirty."""
 
 ANSWER_SECS: Final = 5.0
+
+LOG_SECS: Final = 2.0
+"""Whoever looks at the log sees that of the others meanwhile."""
 
 
 class Remote:
@@ -83,9 +87,15 @@ class Remote:
         request = {"request": "drain", "bound": bound, "address": address, "on": on, "by": by}
         return bool(self._ask(request, ANSWER_SECS)["known"])
 
-    def set_level(self, logger: str, level: str) -> None:
-        parse_level(level)  # ValueError, and nobody need be asked
-        if not self._ask({"request": "level", "logger": logger, "level": level}, ANSWER_SECS)["known"]:
+    def log_lines(self, after: float = 0.0) -> list[LogLine]:
+        lines = self._ask({"request": "log", "after": after}, LOG_SECS)["lines"]
+        return [LogLine(*row)._replace(worker="supervisor") for row in lines]
+
+    def set_level(self, logger: str, level: str, by: str = "", for_secs: float | None = None) -> None:
+        if level.strip().lower() != START:
+            parse_level(level)  # ValueError, and nobody need be asked
+        request = {"request": "level", "logger": logger, "level": level, "by": by, "forSecs": for_secs}
+        if not self._ask(request, ANSWER_SECS)["known"]:
             raise LookupError(f"there is no logger {printable(logger)!r}")
 
     def _ask(self, request: Message, secs: float) -> Message:

@@ -1,18 +1,20 @@
 """What is said to one process and holds in all of them, and in whoever replaces one: drains and log levels."""
 
 import logging
-from time import time
+from time import monotonic, time
 from typing import Final
 
 from linkerd_tcp.balancers.endpoints import MAX_DRAINED
 from linkerd_tcp.errors import StartError
-from linkerd_tcp.logs import parse_level
+from linkerd_tcp.levels import Changes, change_level
 from linkerd_tcp.router import Drain, Drained
 from linkerd_tcp.workers.channel import Message
 from linkerd_tcp.workers.children import ADMIN, Child
 from linkerd_tcp.workers.keeper import Keeper, Question
 
 ANSWER_SECS: Final = 2.0
+
+_log = logging.getLogger(__name__)
 
 
 class Spread:
@@ -22,8 +24,8 @@ class Spread:
         self._keeper = keeper
         self.drains: Drained = {}
         """The newest last."""
-        self.levels: dict[str, str] = {}
-        """By logger."""
+        self.levels = Changes()
+        """Those of this process, and of each that is forked from it."""
 
     def drain(self, request: Message) -> bool:
         """Drain an endpoint, or no longer, in every worker; False if none knows it."""
@@ -46,15 +48,28 @@ class Spread:
 
     def set_level(self, request: Message) -> bool:
         """In every process, this one included; False if no process has such a logger."""
-        logger, level = request["logger"], request["level"]
+        for_secs = request.get("forSecs")
+        change = {
+            **{key: request[key] for key in ("logger", "level")},
+            "at": time(),
+            "by": request.get("by", ""),
+            "due": None if for_secs is None else monotonic() + for_secs,
+        }
         children = self._keeper.serving
-        answers = self._ask(children, {"do": "level", "logger": logger, "level": level})
+        answers = self._ask(children, {"do": "level", **change})
         known = any(answer.get("known") for answer in answers.values())
         if known:
-            self.levels[logger] = level
-            logging.getLogger(logger).setLevel(parse_level(level))
+            change_level(self.levels, **change)
+            # Those that start have the levels of when they were forked.
+            starting = [child for child in self._keeper.children if child not in children and not child.gone]
+            self._keeper.tell(starting, {"do": "level", **change})
         self._complain(children, answers)
         return known
+
+    def end_those_due(self) -> None:
+        """Levels that were set for a time, in this process; each of the others does the same by itself."""
+        for logger in self.levels.expire():
+            _log.info("the level of %s was for a time, and is as before", logger)
 
     def _workers(self) -> list[Child]:
         return [child for child in self._keeper.children if child.place != ADMIN and not child.gone]

@@ -178,7 +178,8 @@ class Supervisor:
 
     def _turn(self) -> None:
         keeper = self._keeper
-        keeper.turn(min(keeper.next_due, self._stop.until) - monotonic())
+        keeper.turn(min(keeper.next_due, self._stop.until, self._spread.levels.next_due) - monotonic())
+        self._spread.end_those_due()
         if self._stop_wanted and not self._stop.begun:
             self._begin_stop(None)
         while keeper.requests:
@@ -212,6 +213,8 @@ class Supervisor:
                 self._answer(child, request, lambda: {"known": self._spread.drain(request)})
             case "level":
                 self._answer(child, request, lambda: {"known": self._spread.set_level(request)})
+            case "log":
+                self._answer(child, request, lambda: {"lines": list(self._logs.last_lines(request["after"]))})
             case "shutdown":
                 self._begin_stop(request["graceSecs"])
             case "abort":

@@ -12,7 +12,8 @@ import gevent
 from linkerd_tcp.app import App, Given
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.errors import ConfigError, LinkerdTcpError, StartError
-from linkerd_tcp.logs import Logs, parse_level
+from linkerd_tcp.levels import Changes
+from linkerd_tcp.logs import Logs
 from linkerd_tcp.router import Drain, Drained
 from linkerd_tcp.transition import ServerKey
 from linkerd_tcp.workers.channel import ChannelError, ChildEnd, Frame, Message
@@ -73,13 +74,13 @@ class Worker:
         admin: Socket,
         *,
         drains: Drained | None = None,
-        levels: Mapping[str, str] | None = None,
+        levels: Changes | None = None,
         leave_folder: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config_of_worker(config)
         self._given = Given(number, listeners, admin)
         self._drains = dict(drains or {})
-        self._levels = dict(levels or {})
+        self._levels = levels
         self._leave_folder = leave_folder
         self._begun = False
 
@@ -180,18 +181,15 @@ def say(channel: ChildEnd, what: str) -> None:
         _log.debug("%s", error)
 
 
-def logs_of_child(worker: str, levels: Mapping[str, str]) -> Logs:
+def logs_of_child(worker: str, levels: Changes | None) -> Logs:
     """The log of this process, with the levels that were set meanwhile."""
-    logs = Logs(os.environ, worker=worker)
-    for logger, level in levels.items():
-        logging.getLogger(logger).setLevel(parse_level(level))
-    return logs
+    return Logs(os.environ, worker=worker, changes=levels)
 
 
 def set_level(logs: Logs, message: Message) -> Message:
     """{"known": whether there is such a logger}; ConfigError if there is no such level."""
     try:
-        logs.set_level(message["logger"], message["level"])
+        logs.change_level(*(message[key] for key in ("logger", "level", "at", "by", "due")))
     except LookupError:
         return {"known": False}
     except ValueError as error:

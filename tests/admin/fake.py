@@ -1,6 +1,7 @@
 """A program for the admin server to show: real routers, servers, namers and records; what it would do is noted."""
 
 import socket
+from collections.abc import Iterator
 from time import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import parse_config
 from linkerd_tcp.controller.control import Control
 from linkerd_tcp.errors import Cause
+from linkerd_tcp.last_lines import LogLine
 from linkerd_tcp.naming.namer import Namer
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.descriptors import Capacity
@@ -38,20 +40,31 @@ routers:
 
 
 class FakeLogs:
-    """The levels of one logger."""
+    """The levels of one logger, and what was said: `said`."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: str = "") -> None:
         self.level = "info"
+        self.worker = worker
+        self.set: list[tuple[str, float | None]] = []
+        """By whom, and for how long."""
+        self.said: list[LogLine] = []
+
+    def last_lines(self, after: float = 0.0) -> Iterator[LogLine]:
+        return iter([line for line in self.said if line.at > after])
+
+    def say(self, message: str, level: str = "info", at: float | None = None) -> None:
+        self.said.append(LogLine(time() if at is None else at, level, "linkerd_tcp.app", message, self.worker))
 
     def levels(self) -> list[dict[str, str]]:
         return [{"logger": "linkerd_tcp", "level": self.level}]
 
-    def set_level(self, logger: str, level: str) -> None:
+    def set_level(self, logger: str, level: str, by: str = "", for_secs: float | None = None) -> None:
         if logger != "linkerd_tcp":
             raise LookupError(f"there is no logger {logger!r}")
         if level not in ("info", "debug"):
             raise ValueError(f"{level!r} is no log level: info, debug")
         self.level = level
+        self.set.append((by, for_secs))
 
 
 class FakeApp:

@@ -10,6 +10,7 @@ from linkerd_tcp.admin.server import AdminServer
 from linkerd_tcp.book import Book, clock_numbers
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.errors import StartError
+from linkerd_tcp.last_lines import LogLine
 from linkerd_tcp.workers.fleet import WorkerRow
 from linkerd_tcp.workers.front import FrontServer
 from tests.admin.fake import FakeApp, FakeLogs
@@ -54,7 +55,7 @@ class FakeWorker(FakeApp):
 
 class FrontLogs(FakeLogs):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("admin")
         self.dropped = {"stalled": 2}
 
 
@@ -70,6 +71,7 @@ class FakeFleet:
         self.asked: list[tuple[str, Any]] = []
         self.deaf = False
         """Whether the supervisor answers nothing."""
+        self.logs = FakeLogs("supervisor")
 
     @property
     def config(self) -> AppConfig:
@@ -102,10 +104,14 @@ class FakeFleet:
         known = [worker.drain(bound, address, on, by) for worker in self.members]
         return any(known)
 
-    def set_level(self, logger: str, level: str) -> None:
+    def set_level(self, logger: str, level: str, by: str = "", for_secs: float | None = None) -> None:
         self._answer()
         for worker in self.members:
-            worker.logs.set_level(logger, level)
+            worker.logs.set_level(logger, level, by, for_secs)
+
+    def log_lines(self, after: float = 0.0) -> list[LogLine]:
+        self._answer()
+        return list(self.logs.last_lines(after))
 
     def _answer(self) -> None:
         if self.deaf:

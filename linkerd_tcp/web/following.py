@@ -131,7 +131,7 @@ class Follower:
         self.close()
         try:
             # A write under way, to a client that takes nothing more, ends now and not after its time.
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket._sock.shutdown(socket.SHUT_RDWR)
         except OSError as error:
             _log.debug("a follower had gone: %s", error)
         self.end()

@@ -151,7 +151,7 @@ def test_a_slow_reader_gets_the_latest_and_not_all(plane: Plane) -> None:
 
 
 def test_who_does_not_read_at_all_is_let_go(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("linkerd_tcp.web.server.STALL_SECS", 0.1)
+    monkeypatch.setattr("linkerd_tcp.web.handler.STALL_SECS", 0.1)
     plane.put("default", "/svc/a/b/c/d => /#/fake/foo;" * 9_000)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

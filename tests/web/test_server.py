@@ -13,7 +13,7 @@ from linkerd_tcp.web.server import HttpServer
 from tests.sockets import eventually, read_all
 from tests.web.conftest import LIMITS, Application
 
-MODULE = "linkerd_tcp.web.server"
+MODULE = "linkerd_tcp.web.handler"
 MAX_CONNECTIONS = LIMITS.max_connections
 ASK = b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n"
 WAIT = ASK.replace(b"ping", b"wait")

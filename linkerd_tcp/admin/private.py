@@ -16,8 +16,9 @@ from linkerd_tcp.admin.dtabs import dtabs
 from linkerd_tcp.admin.process import process_collectors
 from linkerd_tcp.figures import Histogram
 from linkerd_tcp.metrics import Source, readings
+from linkerd_tcp.record import as_json
 from linkerd_tcp.web.inputs import refuse
-from linkerd_tcp.web.streams import dumps, stream
+from linkerd_tcp.web.streams import dump_pieces, dumps, stream
 
 PREFIX: Final = "/private"
 LINES: Final = "application/x-ndjson"
@@ -51,13 +52,31 @@ def blueprint(app: Controls) -> Blueprint:
 
     @routes.get("/connections")
     def connection_lines() -> Response:
-        try:
-            query = connections.Query.read(request.args.to_dict())
-        except ValueError as error:
-            refuse(str(error))
-        return stream(connections.lines(app.book, query), LINES)
+        return stream(connections.lines(app.book, _query()), LINES)
+
+    @routes.get("/connections/counts")
+    def connection_counts() -> Response:
+        return stream((dumps(connections.counts(app.book, _query())),))
+
+    @routes.get("/connections/<id_>")
+    def connection(id_: str) -> Response:
+        """`null` if there is none."""
+        record = connections.one(app.book, id_)
+        return stream(dump_pieces(None if record is None else as_json(record)))
+
+    @routes.get("/log")
+    def log() -> Response:
+        after = request.args.get("after", 0.0, type=float)
+        return stream((dumps(line) + "\n" for line in app.logs.last_lines(after)), LINES)
 
     return routes
+
+
+def _query() -> connections.Query:
+    try:
+        return connections.Query.read(request.args.to_dict())
+    except ValueError as error:
+        refuse(str(error))
 
 
 def _state(app: Controls) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from linkerd_tcp.admin import connections, delegator
 from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.admin.dtabs import dtabs
 from linkerd_tcp.admin.frame import read_frame
-from linkerd_tcp.admin.frame import read_frame
 from linkerd_tcp.admin.reads import config_json
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.dashboard.frame import Frame
-from linkerd_tcp.dashboard.shown import Found, LogLine
+from linkerd_tcp.dashboard.shown import Found, Said
+from linkerd_tcp.net.turns import in_turns
 from linkerd_tcp.record import as_json
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ class OneProcess:
         rows, next_id = connections.page(self._app.book, connections.Query.read(arguments))
         return Found(rows, next_id, [])
 
+    def connection_counts(self, arguments: Mapping[str, str]) -> dict[str, int]:
+        return connections.counts(self._app.book, connections.Query.read(arguments))
+
     def connection(self, id_: str) -> dict[str, Any] | None:
         record = connections.one(self._app.book, id_)
         return None if record is None else as_json(record)
@@ -62,8 +65,8 @@ class OneProcess:
         listening = [(server.router.label, server.label) for server in self._app.servers]
         return config_json(self._app.config, listening, self._app.namerd_address)
 
-    def levels(self) -> list[dict[str, str]]:
+    def levels(self) -> list[dict[str, Any]]:
         return self._app.logs.levels()
 
-    def log_lines(self) -> list[LogLine]:
-        raise NotImplementedError
+    def log_lines(self, after: float = 0.0) -> Said:
+        return Said(in_turns(self._app.logs.last_lines(after)), {})

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.dashboard.frame import Frame
+from linkerd_tcp.last_lines import LogLine
 
 if TYPE_CHECKING:
     from linkerd_tcp.controller.control import Control
@@ -20,12 +21,13 @@ class Found(NamedTuple):
     """Workers that said nothing."""
 
 
-class LogLine(NamedTuple):
-    at: float
-    level: str
-    logger: str
-    message: str
-    worker: str
+class Said(NamedTuple):
+    """Of the log."""
+
+    lines: list[LogLine]
+    """The newest last."""
+    missing: dict[str, str]
+    """Whose lines could not be had, `worker 1`, and why."""
 
 
 class Shown(Protocol):
@@ -51,8 +53,11 @@ class Shown(Protocol):
     def connections(self, arguments: Mapping[str, str]) -> Found:
         """Those that `arguments`, as of /connections.json, ask for; ValueError that says what is wrong with them."""
 
+    def connection_counts(self, arguments: Mapping[str, str]) -> dict[str, int]:
+        """How many of those there are by cause, and `open`; of the workers that answer."""
+
     def connection(self, id_: str) -> dict[str, Any] | None:
-        """The one of this id, open or remembered."""
+        """The one of this id, open or remembered; None where there is none."""
 
     def delegation(self, fields: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         """The status and body that /delegator.json answers to these fields."""
@@ -65,8 +70,8 @@ class Shown(Protocol):
     def configuration(self) -> dict[str, Any]:
         """As /config.json."""
 
-    def levels(self) -> list[dict[str, str]]:
+    def levels(self) -> list[dict[str, Any]]:
         """As /logging.json."""
 
-    def log_lines(self) -> list[LogLine]:
-        """The last ones, the newest last."""
+    def log_lines(self, after: float = 0.0) -> Said:
+        """The last ones of all processes, said later than `after` (seconds since the epoch)."""

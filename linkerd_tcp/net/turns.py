@@ -1,9 +1,12 @@
 """Long work in short turns, so that the connections of the loop wait no longer than a slice of it."""
 
+from collections.abc import Iterable
 from time import perf_counter
-from typing import Final
+from typing import Final, TypeVar
 
 from gevent.hub import get_hub
+
+T = TypeVar("T")
 
 SLICE_SECS: Final = 0.001
 
@@ -22,6 +25,16 @@ class Turns:
         if perf_counter() >= self._until:
             turn_loop()
             self._until = perf_counter() + self._slice_secs
+
+
+def in_turns(several: Iterable[T]) -> list[T]:
+    """All of them, where each takes a moment to make."""
+    turns = Turns()
+    made = []
+    for one in several:
+        made.append(one)
+        turns.rest()
+    return made
 
 
 def turn_loop() -> None:

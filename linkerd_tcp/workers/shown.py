@@ -1,22 +1,25 @@
 """What the pages show, of all workers together."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
-from linkerd_tcp.admin.connections import Query
+from linkerd_tcp.admin.connections import Query, place
 from linkerd_tcp.admin.private import PREFIX
 from linkerd_tcp.admin.reads import config_json
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.dashboard.frame import Frame
-from linkerd_tcp.dashboard.shown import Found, LogLine
+from linkerd_tcp.dashboard.shown import Found, Said
+from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.record import address_text
 from linkerd_tcp.web.inputs import refuse
 from linkerd_tcp.web.streams import JSON_TYPE, dumps
 from linkerd_tcp.workers.answers import DELEGATION_SECS
 from linkerd_tcp.workers.everyone import Everyone
 from linkerd_tcp.workers.gather import Answer, Question, Reply, Silence, lines
+from linkerd_tcp.workers.logs import log_lines
 from linkerd_tcp.workers.merge import merge_pages, read_page
 
 if TYPE_CHECKING:
@@ -53,10 +56,28 @@ class AllWorkers:
         query = Query.read(arguments)
         found, missing = self._everyone.ask(f"/connections?{urlencode(arguments)}")
         page, next_id = merge_pages([read_page(lines(body)) for body in found.values()], query.limit)
-        return Found([json.loads(text) for text in page], next_id, list(missing))
+        return Found(list(_read(page)), next_id, list(missing))
+
+    def connection_counts(self, arguments: Mapping[str, str]) -> dict[str, int]:
+        Query.read(arguments)
+        found, _ = self._everyone.ask(f"/connections/counts?{urlencode(arguments)}")
+        total: Counter[str] = Counter()
+        for body in found.values():
+            total.update(json.loads(body))
+        return dict(total)
 
     def connection(self, id_: str) -> dict[str, Any] | None:
-        raise NotImplementedError
+        try:
+            _, worker = place(id_)
+        except ValueError:
+            return None
+        if worker not in [row.number for row in self._everyone.fleet.workers]:
+            return None
+        found, missing = self._everyone.ask(f"/connections/{quote(id_, safe='')}", of=(worker,))
+        if missing:
+            refuse(f"worker {worker}, whose it is, does not answer: {missing[worker]}", 504)
+        shape: dict[str, Any] | None = json.loads(found[worker])
+        return shape
 
     def delegation(self, fields: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         body = dumps(dict(fields)).encode()
@@ -81,8 +102,15 @@ class AllWorkers:
         listening = [(router, address_text(address)) for router, address in everyone.fleet.servers]
         return config_json(everyone.config, listening, everyone.beside.namerd_address)
 
-    def levels(self) -> list[dict[str, str]]:
+    def levels(self) -> list[dict[str, Any]]:
         return self._everyone.logs.levels()
 
-    def log_lines(self) -> list[LogLine]:
-        raise NotImplementedError
+    def log_lines(self, after: float = 0.0) -> Said:
+        return log_lines(self._everyone, after)
+
+
+def _read(texts: Iterable[str]) -> Iterator[dict[str, Any]]:
+    turns = Turns()
+    for text in texts:
+        turns.rest()
+        yield json.loads(text)

@@ -31,7 +31,7 @@ class Query:
 
     Of those that are closed some have `failed`: neither side ended them. `source` and `endpoint` are an address with
     its port or without; `endpoint` is the one connected to or any that was tried. `path` is the destination or its
-    beginning (`/svc` for `/svc/web`), or that of the bound name. `after` is the last one of the page before, and `since`
+    beginning (`/svc` for `/svc/web`), or that of the bound name. `after` is the last one of the page before, `since`
     the newest one that is known: only newer ones are wanted.
     """
 

@@ -37,6 +37,7 @@ from linkerd_tcp.book import Book, clock_numbers
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import admin_changes, keep_running, restart_only_changes
 from linkerd_tcp.errors import Cause, LinkerdTcpError, StartError
+from linkerd_tcp.history import History
 from linkerd_tcp.logs import Logs
 from linkerd_tcp.naming.namer import Discovery
 from linkerd_tcp.net.descriptors import Capacity, raise_limit
@@ -84,6 +85,7 @@ class App:
         self.started_at = time()
         self.last_reload_ok = True
         self.book = Book() if given is None else Book(worker=given.worker, numbers=clock_numbers())
+        self.history = History()
         self.deaf = Event()
         """Set once nothing listens any more, at a stop."""
         self._given = given
@@ -311,6 +313,7 @@ class App:
         while True:
             gevent.sleep(SWEEP_INTERVAL_SECS)
             self._running.sweep()
+            self.history.sample(self)
 
     def _drain(self, grace_secs: float) -> None:
         delay_secs = 0.0 if self._handed_over else self.config.admin.drain_delay_secs

@@ -38,6 +38,7 @@ ORDER = [
     "preface",
     "router",
     "server",
+    "history",
     "last_lines",
     "levels",
     "logs",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.last_lines import LogLine
+from linkerd_tcp.history import History
 from linkerd_tcp.metrics import Source
 from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.router import Drained
@@ -82,6 +83,9 @@ class Controls(Source, Actions, Probed, Protocol):
 
     @property
     def drained(self) -> Drained: ...
+
+    @property
+    def history(self) -> History: ...
 
     @property
     def admin_address(self) -> tuple[str, int]:

@@ -46,6 +46,7 @@ def read_frame(app: Controls) -> shapes.Frame:
             if server.router.label == router["label"]
         ]
     config = app.config
+    history: Any = app.history.shape()
     return {
         "at": time(),
         "startedAt": app.started_at,
@@ -65,12 +66,8 @@ def read_frame(app: Controls) -> shapes.Frame:
             for (bound, address), drain in islice(app.drained.items(), shapes.MOST_DRAINS)
         ],
         "moreDrains": max(0, len(app.drained) - shapes.MOST_DRAINS),
-        "history": {"until": int(time() // shapes.STEP_SECS), "total": _no_series(), "destinations": {}},
+        "history": history,
     }
-
-
-def _no_series() -> shapes.Series:
-    return {"open": [], "accepts": [], "failures": [], "rx": [], "tx": [], "latency": []}
 
 
 def _this_process(app: Controls, is_ready: bool) -> shapes.Worker:

@@ -189,6 +189,11 @@ class Balancer:
         held = 0 if self._pool is None else len(self._pool)
         return not self.figures.waiters and sum(endpoint.open for endpoint in self._endpoints) == held
 
+    @property
+    def opened(self) -> int:
+        """Connections that are open now; looks at every endpoint."""
+        return sum(endpoint.open for endpoint in self._endpoints)
+
     def counts(self) -> Counts:
         """For the gauges; looks at every endpoint."""
         sets = self._endpoints

@@ -8,7 +8,9 @@ discovery's, that of destinations by name, and does not change because something
 
 from typing import Final, TypedDict
 
-MOST_DESTINATIONS: Final = 200
+from linkerd_tcp import history
+
+MOST_DESTINATIONS: Final = history.MOST_DESTINATIONS
 """Over all routers, the first by name: so several workers choose the same ones."""
 
 MOST_ENDPOINTS: Final = 300
@@ -28,10 +30,10 @@ MOST_WATCHES: Final = 100
 MOST_PATHS: Final = 5
 """Of those that lead to one destination."""
 
-STEP_SECS: Final = 5
+STEP_SECS: Final = history.STEP_SECS
 """One point of a series."""
 
-STEPS: Final = 72
+STEPS: Final = history.STEPS
 """Points kept: six minutes."""
 
 
@@ -190,7 +192,9 @@ class Reload(TypedDict):
 
 
 class Series(TypedDict):
-    """Points of STEP_SECS each, the newest last; None where nothing was measured. Rates are per second."""
+    """Points of STEP_SECS each, the newest last; None where nothing was measured, and fewer than STEPS where that is so
+    from the first one on. Rates are per second.
+    """
 
     open: list[float | None]
     accepts: list[float | None]

@@ -14,6 +14,7 @@ from linkerd_tcp.config.load import parse_config
 from linkerd_tcp.controller.control import Control
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.last_lines import LogLine
+from linkerd_tcp.history import History
 from linkerd_tcp.naming.namer import Namer
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.descriptors import Capacity
@@ -80,6 +81,7 @@ class FakeApp:
         self.asked: list[tuple[str, Any]] = []
         self.reloaded: list[str] | Exception = []
         self.book = self.make_book(ENDED_KEPT)
+        self.history = History()
         self.said: list[str] = []
         self.capacity = Capacity(20_000)
         self.running = Running(HostResolver(), self.capacity, Buffer(65536), self.book, self.said.append)

@@ -11,10 +11,13 @@ TESTS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-micro clean
+.PHONY: help demo run test lint format bench bench-micro clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/'
+
+demo: $(READY) ## See balancing, an ejection and a recovery on the dashboard, within a minute; Ctrl-C stops it
+	$(BIN)/linkerd-tcp --demo
 
 run: $(READY) ## Run the example with three built-in backends; then: curl http://127.0.0.1:7474/
 	$(BIN)/linkerd-tcp --backends $(BACKENDS) $(CONFIG)

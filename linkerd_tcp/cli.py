@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import gevent
 
@@ -28,6 +29,9 @@ from linkerd_tcp.naming.path import Path
 from linkerd_tcp.record import address_text
 from linkerd_tcp.workers.settings import Opened, number_of_workers, spare_the_collector
 
+if TYPE_CHECKING:
+    from linkerd_tcp.demo.stage import Stage
+
 OK, FAILED, WRONG = 0, 1, 2
 
 _log = logging.getLogger(__name__)
@@ -39,8 +43,9 @@ def run(arguments: Sequence[str]) -> int:
     if options.schema:
         return _print_schema()
     if options.demo:
-        print("linkerd-tcp: --demo is not built yet; `make run` shows balancing at once", file=sys.stderr)
-        return WRONG
+        if options.path is not None or options.backends is not None:
+            _parser().error("--demo has a configuration and backends of its own: say it alone")
+        return _demo()
     if options.path is None:
         _parser().error("which configuration file? (`-` is standard input)")
     try:
@@ -67,6 +72,20 @@ def _print_schema() -> int:
     return OK
 
 
+def _demo() -> int:
+    # Only where it is wanted.
+    from linkerd_tcp.demo.stage import Stage
+
+    try:
+        with Stage() as stage:
+            return _serve_alone(_load(stage.path), stage.path, None, stage)
+    except KeyboardInterrupt:  # before its signals are handled
+        return OK
+    except StartError as error:
+        print(f"linkerd-tcp: {error}", file=sys.stderr)
+        return FAILED
+
+
 def _serve(config: AppConfig, path: str, ports: tuple[int, int] | None) -> int:
     if number_of_workers(config) == 1:
         return _serve_alone(config, path, ports)
@@ -83,7 +102,7 @@ def _serve(config: AppConfig, path: str, ports: tuple[int, int] | None) -> int:
         return FAILED
 
 
-def _serve_alone(config: AppConfig, path: str, ports: tuple[int, int] | None) -> int:
+def _serve_alone(config: AppConfig, path: str, ports: tuple[int, int] | None, stage: "Stage | None" = None) -> int:
     logs = configure(os.environ)
     backends = None
     try:
@@ -99,7 +118,9 @@ def _serve_alone(config: AppConfig, path: str, ports: tuple[int, int] | None) ->
     for warning in warnings(config):
         _log.warning("%s", warning)
     servers = [(server.router.label, server.local) for server in app.servers]
-    _announce(Opened(servers, app.namerd_address, app.admin_address), ports)
+    _announce(Opened(servers, app.namerd_address, app.admin_address, config.admin.scheme), ports)
+    if stage is not None:
+        _begin(stage, app)
     _handle_signals(app)
     logs.capture_stderr()
     spare_the_collector()
@@ -110,6 +131,13 @@ def _serve_alone(config: AppConfig, path: str, ports: tuple[int, int] | None) ->
             backends.close()
         logs.close(1.0)
     return OK
+
+
+def _begin(stage: "Stage", app: App) -> None:
+    """Clients come, and go as soon as nothing listens any more."""
+    said = stage.begin([server.local for server in app.servers], f"http://{address_text(app.admin_address)}/")
+    print(said, flush=True)
+    app.deaf.rawlink(lambda _: gevent.spawn(stage.dismiss))
 
 
 def _load(path: str) -> AppConfig:
@@ -124,7 +152,8 @@ def _load(path: str) -> AppConfig:
 def _file_problems(config: AppConfig) -> list[str]:
     """What is wrong with the files that the configuration names and that are there."""
     problems = client_problems_of(config) + discovery_problems_of(config)
-    if any(server.tls is not None for router in config.routers for server in router.servers):
+    of_servers = (server.tls for router in config.routers for server in router.servers)
+    if any(tls is not None for tls in (config.admin.tls, *of_servers)):
         from linkerd_tcp.terminator import problems_of
 
         problems = problems_of(config) + problems
@@ -155,7 +184,7 @@ def _announce(opened: Opened, ports: tuple[int, int] | None) -> None:
         print(f"serving namerd's API on {address_text(opened.namerd)}", flush=True)
     if ports is not None:
         print(f"example backends on 127.0.0.1:{ports[0]} to 127.0.0.1:{ports[1]}", flush=True)
-    print(f"admin on http://{address_text(opened.admin)}/", flush=True)
+    print(f"admin on {opened.admin_scheme}://{address_text(opened.admin)}/", flush=True)
 
 
 def _handle_signals(app: App) -> None:

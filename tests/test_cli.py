@@ -43,6 +43,9 @@ def file(tmp_path: FilePath) -> str:
         (["--check", "--schema", "x"], "not allowed with argument"),
         (["--backends", "8083-8081", "x"], "is no range of ports"),
         (["--backends", "web", "x"], "is no range of ports"),
+        (["--demo", "x"], "say it alone"),
+        (["--demo", "--backends", "8081"], "say it alone"),
+        (["--demo", "--check", "x"], "not allowed with argument"),
     ],
 )
 def test_wrong_usage_is_status_2_with_a_reason(
@@ -193,8 +196,3 @@ def test_explain_wants_a_path_and_a_router_that_is_there(file: str, capsys: pyte
     assert "--explain" in capsys.readouterr().err
     assert run(["--explain", "/svc/web", "--router", "other", file]) == WRONG
     assert "there is no such router; the file has default" in capsys.readouterr().err
-
-
-def test_a_demo_is_not_built_yet(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--demo"]) == WRONG
-    assert "not built yet" in capsys.readouterr().err

@@ -52,6 +52,9 @@ export function fill(element, row) {
 export function keyed(parent, rows, template, fillRow = fill) {
   const before = new Map();
   for (const child of parent.children) if (child.dataset.key !== undefined) before.set(child.dataset.key, child);
+  // What is gone goes first: else all that come after it would be moved, and what is moved loses the focus.
+  const wanted = new Set(rows.map((row) => row.key));
+  for (const [key, child] of before) if (!wanted.has(key)) child.remove();
   let place = [...parent.children].find((child) => child.dataset.key !== undefined) ?? null;
   for (const row of rows) {
     let element = before.get(row.key);
@@ -59,12 +62,30 @@ export function keyed(parent, rows, template, fillRow = fill) {
       element = template.content.firstElementChild.cloneNode(true);
       element.dataset.key = row.key;
       parent.insertBefore(element, place);
+    } else if (element === place) {
+      place = place.nextElementSibling;
     } else {
-      before.delete(row.key);
-      if (element === place) place = place.nextElementSibling;
-      else parent.insertBefore(element, place);
+      parent.insertBefore(element, place);
     }
     fillRow(element, row);
   }
-  for (const gone of before.values()) gone.remove();
+}
+
+const listsOf = new WeakMap();
+
+function lists(element) {
+  let found = listsOf.get(element);
+  if (found === undefined) {
+    found = [...element.querySelectorAll("[data-rows]")].filter((node) => owner(node) === element);
+    listsOf.set(element, found);
+  }
+  return found;
+}
+
+/** The cells of `row`, and its lists of rows (data-rows has their name, data-template the id of what they are made of). */
+export function draw(element, row) {
+  fill(element, row);
+  for (const list of lists(element)) {
+    keyed(list, row[list.dataset.rows] ?? [], document.getElementById(list.dataset.template), draw);
+  }
 }

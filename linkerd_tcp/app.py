@@ -52,6 +52,7 @@ from linkerd_tcp.transition import Running, ServerKey, Transition, stop_listenin
 if TYPE_CHECKING:
     from linkerd_tcp.controller.control import Control
     from linkerd_tcp.controller.server import ControlServer
+    from linkerd_tcp.net.keys import Identity
 
 SWEEP_INTERVAL_SECS: Final = 1.0
 QUIET_ENDS_SECS: Final = 1.0
@@ -124,6 +125,10 @@ class App:
     @property
     def admin_address(self) -> tuple[str, int]:
         return self._admin.address
+
+    @property
+    def admin_identities(self) -> Mapping[str, "Identity"]:
+        return self._admin.identities
 
     @property
     def control(self) -> "Control | None":

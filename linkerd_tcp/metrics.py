@@ -7,7 +7,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 import gevent
 from prometheus_client import generate_latest
@@ -26,6 +26,9 @@ from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.router import Router
 from linkerd_tcp.server import Server
 from linkerd_tcp.staleness import count_stale
+
+if TYPE_CHECKING:
+    from linkerd_tcp.net.keys import Identity
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -46,6 +49,10 @@ class Source(Protocol):
 
     @property
     def namers(self) -> Sequence[Discovery]: ...
+
+    @property
+    def admin_identities(self) -> Mapping[str, "Identity"]:
+        """What the admin server shows of itself where it speaks TLS, by name."""
 
     @property
     def book(self) -> Book: ...
@@ -103,7 +110,9 @@ class _Now:
         turns = Turns()
         self.reload_ok = source.last_reload_ok
         self.dropped_lines = source.dropped_lines
-        self.expiries = _expiries(source.servers)
+        self.expiries = _expiries(source.servers) | {
+            f"admin:{name}": identity.not_after.timestamp() for name, identity in source.admin_identities.items()
+        }
         namers = list(source.namers)
         self.namers = [(_namer_label(namer), namer.figures) for namer in namers]
         self.stale = [(_namer_label(namer), count_stale(namer, turns)) for namer in namers]

@@ -178,16 +178,21 @@ class Terminator:
 
 
 def problems_of(config: AppConfig) -> list[str]:
-    """A line for each server whose keys and certificates cannot be used, with its place in the configuration file."""
-    problems = []
+    """A line for each server, and for admin, whose keys and certificates cannot be used, with its place in the file."""
+    problems = [] if config.admin.tls is None else _problem(config, ("admin", "tls"), config.admin.tls)
     for r, router in enumerate(config.routers):
         for s, server in enumerate(router.servers):
             if server.tls is not None:
-                try:
-                    Terminator(server.tls).close()
-                except ConfigError as error:
-                    problems.append(config.place_of(("routers", r, "servers", s, "tls"), str(error)))
+                problems += _problem(config, ("routers", r, "servers", s, "tls"), server.tls)
     return problems
+
+
+def _problem(config: AppConfig, place: tuple[str | int, ...], tls: ServerTls) -> list[str]:
+    try:
+        Terminator(tls).close()
+    except ConfigError as error:
+        return [config.place_of(place, str(error))]
+    return []
 
 
 def _stamp(file: str) -> tuple[int, int, int] | None:

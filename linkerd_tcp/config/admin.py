@@ -22,10 +22,16 @@ class AdminConfig(Model):
     metrics_interval_secs: Secs = 10.0
     """Accepted from linkerd-tcp files; metrics are always current."""
     tls: ServerTls | None = None
+    """Without it, plain HTTP; of protocols it speaks http/1.1 only."""
     allowed_hosts: Items[Name] = ()
     """Host headers answered to besides IP literals, localhost and this machine's name."""
     read_only: bool = False
     """Refuse everything that changes something."""
+
+    @property
+    def scheme(self) -> str:
+        """What its addresses begin with."""
+        return "http" if self.tls is None else "https"
 
 
 class AccessLogConfig(Model):

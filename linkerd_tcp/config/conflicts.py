@@ -15,6 +15,8 @@ from linkerd_tcp.net.literal import ip_literal
 
 Place = tuple[Loc, Any]
 
+ADMIN_PROTOCOL = "http/1.1"
+
 
 def conflicts_of(value: Any) -> list[Problem]:
     """Every conflict in a document."""
@@ -29,6 +31,8 @@ def conflicts_of(value: Any) -> list[Problem]:
         found += _destination(*server)
     for loc, tls in _server_tls(value, servers):
         found += _server_tls_conflicts(loc, tls)
+        if loc[0] == "admin":
+            found += _other_protocols((*loc, "alpnProtocols"), tls.get("alpnProtocols"))
     for loc, router in routers:
         client = router.get("client")
         if isinstance(client, dict):
@@ -129,6 +133,13 @@ def _server_tls_conflicts(loc: Loc, tls: dict[str, Any]) -> Iterator[Problem]:
             True,
             -1,
         )
+
+
+def _other_protocols(loc: Loc, protocols: Any) -> Iterator[Problem]:
+    """A browser that is offered h2 would speak it."""
+    for at, protocol in enumerate(protocols if isinstance(protocols, list) else ()):
+        if protocol != ADMIN_PROTOCOL:
+            yield (*loc, at), f"admin speaks {ADMIN_PROTOCOL} only, which need not be said", False, -1
 
 
 def _client_conflicts(loc: Loc, client: dict[str, Any]) -> Iterator[Problem]:

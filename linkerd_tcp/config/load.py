@@ -3,10 +3,12 @@
 import pathlib
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from linkerd_tcp.config.admin import AdminConfig
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.conflicts import conflicts_of
 from linkerd_tcp.config.document import Document, Spot
@@ -109,8 +111,6 @@ def _not_built(config: AppConfig) -> Iterator[Problem]:
                 yield (*loc, "kind"), f"{value.kind} is not built yet", False, -1
             else:
                 yield loc, "not built yet", True, -1
-    if config.admin.tls is not None:
-        yield ("admin", "tls"), "not built yet", True, -1
 
 
 def missing_files(config: AppConfig) -> list[str]:
@@ -134,6 +134,7 @@ def warnings(config: AppConfig) -> list[str]:
 
 
 def _warnings(config: AppConfig) -> Iterator[Problem]:
+    yield from _open_admin(config.admin)
     prefixes = [namer.prefix for namer in config.namers]
     for r, router in enumerate(config.routers):
         strange: dict[str, None] = {}
@@ -152,6 +153,16 @@ def _warnings(config: AppConfig) -> Iterator[Problem]:
             words = None if never_finds is None else never_finds(server)
             if words is not None:
                 yield ("routers", r, "servers", s, "identifier"), words, True, -1
+
+
+def _open_admin(admin: AdminConfig) -> Iterator[Problem]:
+    """Whoever reaches it may stop the program: only curl and the like, but those need no token."""
+    if not ip_address(admin.ip).is_loopback and admin.tls is None and not admin.read_only:
+        words = (
+            f"anybody who reaches {admin.ip} may drain endpoints and stop this program: set admin.readOnly, or "
+            "admin.tls with clientAuth, or see to it that only the right ones reach it"
+        )
+        yield ("admin", "ip"), words, False, -1
 
 
 def _captures(loc: tuple[Any, ...], client: Any) -> Iterator[Problem]:

@@ -130,6 +130,7 @@ class _Own:
         self.routers: dict[str, Router] = {}
         self.servers: list[Server] = []
         self.namers: list[Discovery] = list(everyone.beside.namers)
+        self.admin_identities = everyone.admin_identities
         self.book = Book(1)
         self.last_reload_ok = everyone.fleet.last_reload_ok
         dropped = everyone.own_logs.dropped

@@ -19,6 +19,8 @@ from linkerd_tcp.workers.merge import Shape, merge_levels, merge_ready
 
 if TYPE_CHECKING:
     from linkerd_tcp.controller.control import Control
+    from linkerd_tcp.net.keys import Identity
+    from linkerd_tcp.terminator import Terminator
 
 PROBE_SECS: Final = 0.8
 """For who asks whether all are ready: a probe waits for a second as a rule."""
@@ -60,12 +62,19 @@ class Everyone:
         self.fleet = fleet
         self.beside = beside
         self.own_logs = own_logs
+        self.terminator: Terminator | None = None
+        """Of the admin server, where it speaks TLS."""
         self.asker = Asker()
         self.logs = _Levels(self)
 
     @property
     def config(self) -> AppConfig:
         return self.fleet.config
+
+    @property
+    def admin_identities(self) -> Mapping[str, "Identity"]:
+        """What the admin server shows where it speaks TLS, by name."""
+        return {} if self.terminator is None else self.terminator.identities
 
     @property
     def ready(self) -> tuple[bool, list[str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, request
 
 from linkerd_tcp.admin import actions
-from linkerd_tcp.admin.server import LIMITS
+from linkerd_tcp.admin.server import LIMITS, make_tls
 from linkerd_tcp.admin.web import NAMERD_PREFIX, AdminWeb
 from linkerd_tcp.dashboard import pages
 from linkerd_tcp.dashboard.draw import Draw
@@ -78,10 +78,15 @@ class FrontServer:
     """
 
     def __init__(self, fleet: Fleet, listening: RawSocket, beside: Beside | None, logs: OwnLogs) -> None:
+        """StartError that names the file where TLS cannot be spoken."""
         self._http = HttpServer(LIMITS)
+        self._tls = make_tls(fleet.config.admin)
         guard = Guard(fleet.config.admin.allowed_hosts, PROBES)
+        guard.is_secure = self._tls is not None
         address = listening.getsockname()[:2]
-        self._http.adopt(listening, create(Everyone(fleet, beside or Nothing(), logs), guard, address))
+        everyone = Everyone(fleet, beside or Nothing(), logs)
+        everyone.terminator = self._tls
+        self._http.adopt(listening, create(everyone, guard, address), self._tls)
 
     def start(self) -> None:
         """Answer. Until here, clients wait in the queue."""
@@ -95,3 +100,5 @@ class FrontServer:
     def close(self) -> None:
         """Close the listener, give what is being answered a moment, and end the rest."""
         self._http.close()
+        if self._tls is not None:
+            self._tls.close()

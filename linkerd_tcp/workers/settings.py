@@ -14,6 +14,7 @@ class Opened(NamedTuple):
     servers: list[tuple[str, tuple[str, int]]]
     namerd: tuple[str, int] | None
     admin: tuple[str, int]
+    admin_scheme: str = "http"
 
 
 def number_of_workers(config: AppConfig) -> int:

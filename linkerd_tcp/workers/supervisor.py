@@ -131,7 +131,8 @@ class Supervisor:
         listeners = self._listeners
         assert listeners.admin is not None, "open comes first"
         namerd = None if listeners.namerd is None else listeners.namerd.getsockname()[:2]
-        return Opened(listeners.addresses(self.config), namerd, listeners.admin.getsockname()[:2])
+        admin = listeners.admin.getsockname()[:2]
+        return Opened(listeners.addresses(self.config), namerd, admin, self.config.admin.scheme)
 
     def _fork(self, number: int) -> Child:
         listeners = self._listeners

@@ -1,7 +1,7 @@
 """A program for the admin server to show: real routers, servers, namers and records; what it would do is noted."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from time import time
 from typing import Any
 
@@ -20,6 +20,7 @@ from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.net.half_duplex import Buffer
 from linkerd_tcp.net.hosts import HostResolver
+from linkerd_tcp.net.keys import Identity
 from linkerd_tcp.record import Record
 from linkerd_tcp.router import Drained, Router
 from linkerd_tcp.server import Server, end_connection
@@ -96,6 +97,10 @@ class FakeApp:
         admin = AdminServer(self)
         admin.bind()
         return admin
+
+    @property
+    def admin_identities(self) -> Mapping[str, Identity]:
+        return self.admin.identities  # type: ignore[no-any-return]
 
     @property
     def control(self) -> Control | None:

@@ -47,7 +47,7 @@ from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.router import Drain, Drained, Router
 from linkerd_tcp.server import Server, end_connection
 from linkerd_tcp.staleness import remarks
-from linkerd_tcp.transition import Running, ServerKey, Transition, stop_listening
+from linkerd_tcp.transition import Reloaded, Running, ServerKey, Transition, stop_listening
 
 if TYPE_CHECKING:
     from linkerd_tcp.controller.control import Control
@@ -84,7 +84,7 @@ class App:
         self.config = config
         self.logs = logs
         self.started_at = time()
-        self.last_reload_ok = True
+        self.last_reload = Reloaded(True, self.started_at)
         self.book = Book() if given is None else Book(worker=given.worker, numbers=clock_numbers())
         self.history = History()
         self.deaf = Event()
@@ -147,6 +147,10 @@ class App:
         """
         stale = remarks(self.namers)
         return self._accepting, stale
+
+    @property
+    def last_reload_ok(self) -> bool:
+        return self.last_reload.ok
 
     @property
     def drained(self) -> Drained:
@@ -249,13 +253,13 @@ class App:
                 new = self._load()
                 changes = self.prepare(keep_running(self.config, new))
             except LinkerdTcpError as error:
-                self.last_reload_ok = False
+                self.last_reload = Reloaded.now(error)
                 for line in str(error).splitlines():
                     _log.error("not reloaded, everything stays as it was: %s", line)
                 raise
             changes += restart_only_changes(self.config, new)
             self.switch()
-            self.last_reload_ok = True
+            self.last_reload = Reloaded.now()
             _log.info("reloaded: %s", "; ".join(changes) or "nothing changed")
             return changes
 

@@ -10,7 +10,8 @@ none itself.
 import logging
 from _socket import socket as Socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from time import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import gevent
 
@@ -39,6 +40,23 @@ if TYPE_CHECKING:
     from linkerd_tcp.terminator import Terminator
 
 _log = logging.getLogger(__name__)
+
+
+MOST_ERRORS: Final = 20
+"""Lines of a refused reload that are kept."""
+
+
+class Reloaded(NamedTuple):
+    """How the last reload went, or the start; `at` is seconds since the epoch."""
+
+    ok: bool
+    at: float
+    errors: tuple[str, ...] = ()
+
+    @classmethod
+    def now(cls, error: Exception | None = None) -> Self:
+        """`error` is why it was refused."""
+        return cls(error is None, time(), () if error is None else tuple(str(error).splitlines()[:MOST_ERRORS]))
 
 
 class ServerKey(NamedTuple):

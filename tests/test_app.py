@@ -215,6 +215,7 @@ def test_a_wrong_file_changes_nothing_and_is_said(begin: Begin) -> None:
         with pytest.raises(ConfigError, match=r"unknown key \(did you mean dstName\?\)"):
             program.app.reload()
         assert program.app.last_reload_ok is False
+        assert "did you mean dstName?" in "".join(program.app.last_reload.errors)
         assert exchange(client, b"b") == b"b"
         with program.connect() as another:
             assert exchange(another, b"c") == b"c"

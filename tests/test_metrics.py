@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from linkerd_tcp import __version__
 from linkerd_tcp.admin.process import DESCRIPTORS, ProcessCollector, count_descriptors
-from linkerd_tcp.errors import Cause
+from linkerd_tcp.errors import Cause, StartError
 from linkerd_tcp.figures import DURATION_BOUNDS_SECS
 from linkerd_tcp.metrics import PART_LINES, AppCollector, exposition
 from linkerd_tcp.namerd.figures import NamerdFigures
@@ -26,6 +26,7 @@ from linkerd_tcp.naming.nametree import Leaf
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.naming.watch import Var
 from linkerd_tcp.record import Record
+from linkerd_tcp.transition import Reloaded
 from tests.admin.fake import FakeApp
 from tests.rig import Endpoint
 from tests.sockets import eventually
@@ -279,7 +280,7 @@ def test_names_of_strangers_that_are_not_bound_make_no_series(app: FakeApp) -> N
 def test_build_and_reload_are_said(app: FakeApp) -> None:
     assert value(app, "l5d_build_info", version=__version__, gevent=gevent.__version__) == 1
     assert value(app, "l5d_config_last_reload_success") == 1
-    app.last_reload_ok = False
+    app.last_reload = Reloaded.now(StartError("no"))
     assert value(app, "l5d_config_last_reload_success") == 0
 
 

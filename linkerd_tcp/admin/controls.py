@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from linkerd_tcp.config.app import AppConfig
-from linkerd_tcp.last_lines import LogLine
 from linkerd_tcp.history import History
+from linkerd_tcp.last_lines import LogLine
 from linkerd_tcp.metrics import Source
 from linkerd_tcp.net.descriptors import Capacity
 from linkerd_tcp.router import Drained
+from linkerd_tcp.transition import Reloaded
 
 if TYPE_CHECKING:
     from linkerd_tcp.controller.control import Control
@@ -77,6 +78,9 @@ class Controls(Source, Actions, Probed, Protocol):
     @property
     def stopping(self) -> bool:
         """Whether the stop has been asked for."""
+
+    @property
+    def last_reload(self) -> Reloaded: ...
 
     @property
     def capacity(self) -> Capacity: ...

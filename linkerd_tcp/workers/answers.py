@@ -132,7 +132,7 @@ class _Own:
         self.namers: list[Discovery] = list(everyone.beside.namers)
         self.admin_identities = everyone.admin_identities
         self.book = Book(1)
-        self.last_reload_ok = everyone.fleet.last_reload_ok
+        self.last_reload_ok = everyone.fleet.last_reload.ok
         dropped = everyone.own_logs.dropped
         self.dropped_lines: dict[tuple[str, str], int] = {("log", reason): times for reason, times in dropped.items()}
 

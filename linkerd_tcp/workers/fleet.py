@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.last_lines import LogLine
+from linkerd_tcp.transition import Reloaded
 
 WorkerState: TypeAlias = Literal["starting", "serving", "leaving", "gone"]
 
@@ -46,7 +47,7 @@ class Fleet(Protocol):
         """Whether the stop has been asked for: /ready says 503."""
 
     @property
-    def last_reload_ok(self) -> bool: ...
+    def last_reload(self) -> Reloaded: ...
 
     def reload(self) -> list[str]:
         """What changed; ConfigError or StartError if refused, and then nothing has, in any worker."""

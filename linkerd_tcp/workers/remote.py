@@ -10,6 +10,7 @@ from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.errors import ConfigError, StartError
 from linkerd_tcp.last_lines import LogLine, printable
 from linkerd_tcp.levels import START, parse_level
+from linkerd_tcp.transition import Reloaded
 from linkerd_tcp.workers.channel import ChannelError, ChildEnd, Message
 from linkerd_tcp.workers.fleet import WorkerRow
 
@@ -37,7 +38,8 @@ class Remote:
         self._servers = [(label, (ip, port)) for label, (ip, port) in state["servers"]]
         self._supervisor_pid: int = state["supervisor"]
         self._stopping: bool = state["stopping"]
-        self._last_reload_ok: bool = state["lastReloadOk"]
+        ok, at, errors = state["lastReload"]
+        self._last_reload = Reloaded(ok, at, tuple(errors))
 
     def take_config(self, config: AppConfig) -> None:
         self._config = config
@@ -69,8 +71,8 @@ class Remote:
         return self._stopping
 
     @property
-    def last_reload_ok(self) -> bool:
-        return self._last_reload_ok
+    def last_reload(self) -> Reloaded:
+        return self._last_reload
 
     def reload(self) -> list[str]:
         changed: list[str] = self._ask({"request": "reload"}, RELOAD_SECS)["changed"]

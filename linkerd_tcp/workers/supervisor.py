@@ -22,6 +22,7 @@ from linkerd_tcp.config.load import warnings
 from linkerd_tcp.errors import ConfigError, LinkerdTcpError, StartError
 from linkerd_tcp.logs import Logs
 from linkerd_tcp.net.descriptors import raise_limit
+from linkerd_tcp.transition import Reloaded
 from linkerd_tcp.workers.admin_process import AdminProcess
 from linkerd_tcp.workers.channel import Message
 from linkerd_tcp.workers.children import ADMIN, Child, fork
@@ -55,7 +56,7 @@ class Supervisor:
         ports: tuple[int, int] | None = None,
     ) -> None:
         self.config = config.without_places()
-        self.last_reload_ok = True
+        self.last_reload = Reloaded.now()
         self._warnings = warnings(config)
         self._load = load
         self._announce = announce
@@ -242,13 +243,13 @@ class Supervisor:
             reload = Reload(self._keeper, self._listeners, lambda: self._stop_wanted)
             changes = reload.prepare(self.config, new)
         except LinkerdTcpError as error:
-            self.last_reload_ok = False
+            self.last_reload = Reloaded.now(error)
             self._changed()
             for line in str(error).splitlines():
                 _log.error("not reloaded, everything stays as it was: %s", line)
             raise
         self.config = reload.config
-        self.last_reload_ok = True
+        self.last_reload = Reloaded.now()
         reload.switch()
         self._changed()
         _log.info("reloaded: %s", "; ".join(changes) or "nothing changed")
@@ -275,7 +276,7 @@ class Supervisor:
             "servers": self._listeners.addresses(self.config),
             "supervisor": self._pid,
             "stopping": self._stop.begun,
-            "lastReloadOk": self.last_reload_ok,
+            "lastReload": self.last_reload,
         }
 
     def _end(self) -> None:

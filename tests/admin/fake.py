@@ -24,7 +24,7 @@ from linkerd_tcp.net.keys import Identity
 from linkerd_tcp.record import Record
 from linkerd_tcp.router import Drained, Router
 from linkerd_tcp.server import Server, end_connection
-from linkerd_tcp.transition import Running, Transition, stop_listening
+from linkerd_tcp.transition import Reloaded, Running, Transition, stop_listening
 from tests.sockets import eventually
 
 CONFIG = """
@@ -76,7 +76,7 @@ class FakeApp:
         self.config: AppConfig = parse_config(CONFIG.format(endpoints=endpoints, admin=admin), "test.yml", folder)
         self.logs = FakeLogs()
         self.started_at = time()
-        self.last_reload_ok = True
+        self.last_reload = Reloaded.now()
         self.dropped_lines = {("access_log", "disk_full"): 3}
         self.ready: tuple[bool, list[str]] = (True, [])
         self.asked: list[tuple[str, Any]] = []
@@ -141,6 +141,10 @@ class FakeApp:
         return any(router.drain(bound, address, on, by) for router in self.routers.values())
 
     stopping = False
+
+    @property
+    def last_reload_ok(self) -> bool:
+        return self.last_reload.ok
 
     @property
     def drained(self) -> Drained:

@@ -11,6 +11,7 @@ from linkerd_tcp.book import Book, clock_numbers
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.errors import StartError
 from linkerd_tcp.last_lines import LogLine
+from linkerd_tcp.transition import Reloaded
 from linkerd_tcp.workers.fleet import WorkerRow
 from linkerd_tcp.workers.front import FrontServer
 from tests.admin.fake import FakeApp, FakeLogs
@@ -86,8 +87,8 @@ class FakeFleet:
         return [(server.router.label, server.local) for server in self.members[0].servers]
 
     @property
-    def last_reload_ok(self) -> bool:
-        return not self.refused and self.members[0].last_reload_ok
+    def last_reload(self) -> Reloaded:
+        return Reloaded.now(StartError("refused")) if self.refused else self.members[0].last_reload
 
     def reload(self) -> list[str]:
         self._answer()

@@ -48,7 +48,7 @@ def moved(connection: Connection) -> str:
 
 def did(error: str | None, seconds: float) -> str:
     """What an endpoint did when it was tried."""
-    took = duration(seconds)
+    took = took_text(seconds)
     match error:
         case None:
             return f"connected in {took}" if seconds else "a connection that was kept ready"
@@ -66,6 +66,11 @@ def did(error: str | None, seconds: float) -> str:
             return f"could not be dialled, a limit of this machine was reached (after {took})"
         case _:
             return f"given up after {took} ({said(error)})"
+
+
+def took_text(seconds: float) -> str:
+    """Of what may take next to nothing, as a refusal on this machine does."""
+    return duration(seconds) if seconds >= 0.00005 else "less than 0.1 ms"
 
 
 def _size(value: int) -> str:
@@ -130,5 +135,5 @@ def not_reached(connection: Connection, one: str, nothing: str) -> str:
     if len(tried) > 1:
         return f"None of {len(tried)} attempts got through: {listed(tried)}."
     endpoint = said(tried[0]["endpoint"])
-    took = duration(tried[0]["seconds"])
+    took = took_text(tried[0]["seconds"])
     return f"{endpoint} {one.format(took=took)}: {detail(connection, endpoint) or 'it says no more'}."

@@ -187,7 +187,8 @@ def _end(connection: Connection) -> str:
         return f"the {who} ended it first, {moved(connection)}"
     detail = connection["detail"]
     why = f" ({said(detail)})" if detail else ""
-    return f"{outcome(connection)['text']}{why}, {moved(connection)}"
+    how_much = f", {moved(connection)}" if is_connected(connection) else ""
+    return f"{outcome(connection)['text']}{why}{how_much}"
 
 
 _FIRST: Final = {Cause.CLIENT_CLOSED: "client", Cause.ENDPOINT_CLOSED: "endpoint"}

@@ -126,7 +126,7 @@ def _not_found(connection: Connection) -> Verdict:
             "Was the file or the service removed? The delegator shows what is tried.",
         )
     explanation = connection["explanation"]
-    why = "; ".join(ends(explanation)) if explanation else detail(connection, connection["path"])
+    why = "; ".join(ends(explanation)) if explanation else "no entry of it and no namer knows the name"
     return Verdict(
         with_reason(f"No rule of the dtab leads anywhere for {path_of(connection)}", why),
         "Add the name to its namer or an entry to the dtab; the delegator shows each step.",
@@ -188,8 +188,9 @@ def _tls(connection: Connection) -> Verdict:
 
 
 def _proxy_protocol(connection: Connection) -> Verdict:
+    why = detail(connection, connection["source"], "PROXY header")
     return Verdict(
-        with_reason("A PROXY header was expected, and no good one came", detail(connection)),
+        with_reason("A PROXY header was expected, and no good one came", why),
         "Should its sender be believed? Then add its network to proxyProtocol.trusted, and have it send the header.",
     )
 

@@ -46,6 +46,21 @@ class AppConfig(Model):
         """`file:line:column: key.path: words` for the key at `loc`."""
         return self._origin.line(loc, words)
 
+    @property
+    def file(self) -> str:
+        """As it was named at the start, `-` for standard input."""
+        return self._origin.name
+
+    @property
+    def read_at(self) -> float | None:
+        """Seconds since the epoch."""
+        return self._origin.read_at
+
+    def line_of(self, loc: tuple[str | int, ...]) -> int | None:
+        """The line of the key at `loc` in the file, in the process that has read it."""
+        document = self._origin.document
+        return None if document is None else document.spot(loc, at_key=True)[0]
+
     def written_dtab(self, label: str) -> Written | None:
         """The dtab of the router `label` as the file has it, where it has one."""
         return self._origin.dtabs.get(label)
@@ -55,4 +70,5 @@ class AppConfig(Model):
         copy = self.model_copy()
         copy._origin = Origin(self._origin.name)
         copy._origin.dtabs = self._origin.dtabs
+        copy._origin.read_at = self._origin.read_at
         return copy

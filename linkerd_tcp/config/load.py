@@ -4,7 +4,8 @@ import pathlib
 import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import Any, Final
+from time import time
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,6 +21,8 @@ from linkerd_tcp.config.walk import is_file_missing, is_unbuilt, plain, walk
 from linkerd_tcp.config.yaml import MAX_BYTES, read_yaml
 from linkerd_tcp.errors import ConfigError
 from linkerd_tcp.naming.nametree import leaves
+
+M = TypeVar("M", bound=BaseModel)
 
 _RESTART_ONLY: Final = (
     ("workers",),
@@ -67,7 +70,7 @@ def parse_config(text: str | bytes, name: str, folder: pathlib.Path) -> AppConfi
     lines += [_placed(origin, document, problem) for problem in found]
     if lines or config is None:
         raise ConfigError(list(dict.fromkeys(line for _, line in sorted(lines))))
-    config._origin.name, config._origin.document = name, document
+    config._origin.name, config._origin.document, config._origin.read_at = name, document, time()
     config._origin.dtabs = _written_dtabs(config, document, name)
     return config
 
@@ -189,12 +192,17 @@ def restart_only_changes(old: AppConfig, new: AppConfig) -> list[str]:
 def keep_running(old: AppConfig, new: AppConfig) -> AppConfig:
     """`new` with the values of `old` for what is not applied without a restart: what runs after a reload."""
     kept: dict[str, Any] = {"workers": old.workers, "buffer_size_bytes": old.buffer_size_bytes}
-    kept["admin"] = new.admin.model_copy(update={key: getattr(old.admin, key) for key in ("ip", "port", "tls")})
+    kept["admin"] = _with(new.admin, {key: getattr(old.admin, key) for key in ("ip", "port", "tls")})
     if old.namerd is None or new.namerd is None:
         kept["namerd"] = old.namerd
     else:
-        kept["namerd"] = new.namerd.model_copy(update={"ip": old.namerd.ip, "port": old.namerd.port})
-    return new.model_copy(update=kept)
+        kept["namerd"] = _with(new.namerd, {"ip": old.namerd.ip, "port": old.namerd.port})
+    return _with(new, kept)
+
+
+def _with(model: M, values: dict[str, Any]) -> M:
+    """A copy with those that differ: what is as before stays the file's, or the default that it is."""
+    return model.model_copy(update={key: value for key, value in values.items() if getattr(model, key) != value})
 
 
 def admin_changes(old: AppConfig, new: AppConfig) -> list[str]:

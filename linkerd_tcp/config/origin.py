@@ -16,11 +16,13 @@ class Written(NamedTuple):
 class Origin:
     """Kept beside a configuration. All are equal: a moved line changes nothing that is configured."""
 
-    __slots__ = ("document", "dtabs", "name")
+    __slots__ = ("document", "dtabs", "name", "read_at")
 
     def __init__(self, name: str = "configuration", document: "Document | None" = None) -> None:
         self.name = name
         self.document = document
+        self.read_at: float | None = None
+        """Seconds since the epoch."""
         self.dtabs: dict[str, Written] = {}
         """By the label of the router."""
 

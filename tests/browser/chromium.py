@@ -64,11 +64,15 @@ class Window:
         self.base_url = base_url
         self.problems: list[str] = []
         self.requests: list[str] = []
+        self.streams: set[Request] = set()
+        """Those that are open now."""
         self._allowed: list[re.Pattern[str]] = []
         settings = {"viewport": WIDE, "base_url": base_url, "reduced_motion": "reduce", **options}
         self.context: BrowserContext = browser.new_context(**settings)
         self.context.set_default_timeout(PATIENCE_MS)
         self.context.on("request", self._asked)
+        self.context.on("requestfinished", self._ended)
+        self.context.on("requestfailed", self._ended)
         self.context.on("console", self._said)
         self.context.on("weberror", lambda error: self._found(f"uncaught: {error.error}"))
         self.context.on("dialog", lambda dialog: self._found(f"a dialog: {dialog.message}"))
@@ -91,8 +95,13 @@ class Window:
 
     def _asked(self, request: "Request") -> None:
         self.requests.append(request.url)
+        if request.url.endswith(".events"):
+            self.streams.add(request)
         if urlsplit(request.url).netloc != urlsplit(self.base_url).netloc:
             self._found(f"asked somebody else: {request.url}")
+
+    def _ended(self, request: "Request") -> None:
+        self.streams.discard(request)
 
     def _said(self, message: "ConsoleMessage") -> None:
         if message.type in ("error", "warning", "assert"):

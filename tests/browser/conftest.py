@@ -38,17 +38,20 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     A test leaves it as it found it. Made once: pytest runs all tests of a state one after the other.
     """
     state, _, workers = request.param.partition(" ")
-    with worlds.STATES[state](tmp_path_factory.mktemp(state), int(workers or 1)) as made:
+    with worlds.STATES[state](tmp_path_factory.mktemp(state), workers=int(workers or 1)) as made:
         yield made
 
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Callable[..., World]]:
-    """The program in such a state for this test alone, which may break it: `fresh("busy", workers=2)`."""
+    """The program in such a state for this test alone, which may break it: `fresh("busy", workers=2)`.
+
+    Options are those of `worlds.configuration`.
+    """
     with contextlib.ExitStack() as stack:
 
-        def enter(state: str, workers: int = 1) -> World:
-            return stack.enter_context(worlds.STATES[state](tmp_path, workers))
+        def enter(state: str, **options: Any) -> World:
+            return stack.enter_context(worlds.STATES[state](tmp_path, **options))
 
         yield enter
 

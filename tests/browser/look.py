@@ -1,10 +1,13 @@
 """What tests ask of a page as it stands in the browser."""
 
-from typing import TYPE_CHECKING, Any, Final
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+T = TypeVar("T")
 RULES: Final = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]
 SERIOUS: Final = {"serious", "critical"}
 
@@ -101,3 +104,35 @@ def hide(page: "Page", hidden: bool) -> None:
         }""",
         hidden,
     )
+
+
+_VALUE: Final = """([key, cell]) => {
+  const row = [...document.querySelectorAll('[data-key]')].find((each) => each.dataset.key === key);
+  const node = row?.querySelector(`[data-cell="${cell}"]`);
+  if (!node) return null;
+  const exact = node.getAttribute('value') ?? node.dataset.value ?? node.getAttribute('datetime');
+  return exact === null || exact === undefined || exact === '' ? null : exact;
+}"""
+
+
+def value(page: "Page", key: str, cell: str = "value") -> float | None:
+    """The exact value of a figure: of the cell of that name in the row of that key."""
+    found = page.evaluate(_VALUE, [key, cell])
+    return None if found is None else float(found)
+
+
+def tick(page: "Page", secs: float = 10) -> None:
+    """Until the page has shown what came after now."""
+    before = value(page, "view", "at")
+    until("the page is told something new", lambda: value(page, "view", "at") != before, secs, page)
+
+
+def until(what: str, condition: Callable[[], T], secs: float, page: "Page") -> T:
+    """The first true value, as `harness.until`, while the browser's events are heard."""
+    deadline = time.monotonic() + secs
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {secs} s: {what} (last: {found!r})"
+        page.wait_for_timeout(50)

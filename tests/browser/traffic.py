@@ -4,7 +4,6 @@ All of it is in one thread with a loop of its own, beside the test that drives t
 """
 
 import asyncio
-import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -206,12 +205,14 @@ class Held:
         return pairs
 
     async def _beat(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        try:
             while True:
                 await asyncio.sleep(BEAT_SECS)
                 if self._talk:
                     writer.write(BEAT)
                     await reader.readexactly(len(BEAT))
+        except (OSError, asyncio.IncompleteReadError):
+            writer.close()  # the endpoint has gone, and so does its client
 
     @property
     def ports(self) -> list[int]:

@@ -6,7 +6,7 @@ Each is a real process (or several: `workers`), with real endpoints and clients 
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -72,13 +72,21 @@ class World:
         return found[0]
 
 
-def configuration(workers: int, authority: Authority, days: int, more: list[dict[str, Any]]) -> dict[str, Any]:
-    """Two routers, with the servers of SERVERS in the first, and `more` routers."""
+def configuration(
+    authority: Authority,
+    *,
+    workers: int = 1,
+    days: int = 300,
+    penalty_secs: int = 60,
+    admin: dict[str, Any] | None = None,
+    more: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """Two routers, with the servers of SERVERS in the first, and `more`. `days`: as long is the certificate valid."""
     key, cert = authority.sign("www.example.com", "DNS:www.example.com", "DNS:example.com", days=days)
     tls = {"defaultIdentity": {"privateKey": str(key), "certs": [str(cert)]}}
-    fail_fast = {"maxConsecutiveFailures": 3, "failurePenaltySecs": 60}
+    fail_fast = {"maxConsecutiveFailures": 3, "failurePenaltySecs": penalty_secs}
     return {
-        "admin": {"port": 0},
+        "admin": {"port": 0, **(admin or {})},
         "workers": workers,
         "accessLog": {"path": "access.log", "format": "json"},
         "namerd": {"port": 0, "storage": {"kind": "io.l5d.inMemory", "namespaces": NAMESPACES}},
@@ -107,12 +115,13 @@ def configuration(workers: int, authority: Authority, days: int, more: list[dict
 
 
 @contextlib.contextmanager
-def started(
-    folder: Path, name: str, workers: int = 1, days: int = 300, more: list[dict[str, Any]] | None = None
-) -> Iterator[World]:
-    """The program, serving, with three endpoints of web, two of api and one canary that nobody has asked for yet."""
+def started(folder: Path, name: str, **options: Any) -> Iterator[World]:
+    """The program, serving, with three endpoints of web, two of api and one canary that nobody has asked for yet.
+
+    `options` are those of `configuration`.
+    """
     authority = Authority(folder / "ca")
-    with Traffic() as traffic, Proxy(folder, configuration(workers, authority, days, more or [])) as proxy:
+    with Traffic() as traffic, Proxy(folder, configuration(authority, **options)) as proxy:
         world = World(name, proxy, traffic, authority=authority)
         world.endpoints = {
             "web": [Endpoint(traffic) for _ in range(3)],
@@ -125,16 +134,16 @@ def started(
 
 
 @contextlib.contextmanager
-def empty(folder: Path, workers: int = 1) -> Iterator[World]:
+def empty(folder: Path, **options: Any) -> Iterator[World]:
     """Just started."""
-    with started(folder, "empty", workers) as world:
+    with started(folder, "empty", **options) as world:
         yield world
 
 
 @contextlib.contextmanager
-def busy(folder: Path, workers: int = 1) -> Iterator[World]:
+def busy(folder: Path, **options: Any) -> Iterator[World]:
     """Connections that last, and new ones all the time."""
-    with started(folder, "busy", workers) as world:
+    with started(folder, "busy", **options) as world:
         world.hold("web", 24)
         world.hold("api", 12)
         world.load("web", 30)
@@ -144,7 +153,7 @@ def busy(folder: Path, workers: int = 1) -> Iterator[World]:
 
 
 @contextlib.contextmanager
-def broken(folder: Path, workers: int = 1) -> Iterator[World]:
+def broken(folder: Path, **options: Any) -> Iterator[World]:
     """An endpoint that refuses, one that is drained, a namer gone stale, a refused reload, a certificate that ends."""
     namerd_folder = folder / "namerd"
     namerd_folder.mkdir()
@@ -155,7 +164,7 @@ def broken(folder: Path, workers: int = 1) -> Iterator[World]:
     with contextlib.ExitStack() as namerd:
         far = _namerd(namerd_folder, namerd_port)
         namerd.enter_context(far)
-        with started(folder, "broken", workers, days=5, more=[remote]) as world:
+        with started(folder, "broken", days=5, more=[remote], **options) as world:
             far.endpoints("web.yml", [each.address for each in world.endpoints["web"]])
             world.hold("web", 12)
             world.load("web", 30)
@@ -196,7 +205,7 @@ def _break(world: World) -> None:
 
 
 @contextlib.contextmanager
-def hostile(folder: Path, workers: int = 1) -> Iterator[World]:
+def hostile(folder: Path, **options: Any) -> Iterator[World]:
     """Strangers, and a stranger with access to the endpoint files, say what could be taken for markup."""
     proxied = {
         "label": "proxied",
@@ -209,7 +218,7 @@ def hostile(folder: Path, workers: int = 1) -> Iterator[World]:
             }
         ],
     }
-    with started(folder, "hostile", workers, more=[proxied]) as world:
+    with started(folder, "hostile", more=[proxied], **options) as world:
         disco = folder / "disco"
         (disco / HOSTILE_FILE).write_text(world.endpoints["web"][0].address.replace(":", " ") + "\n")
         (disco / f"{HOSTILE_FILE}.yml").write_text(f"- {HOSTILE_FILE}\n")

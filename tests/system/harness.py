@@ -278,6 +278,11 @@ class Proxy:
 
     # Its end
 
+    def start_again(self) -> None:
+        """Another process with the same file, after the first has ended; its log begins anew."""
+        self.process = self._start()
+        self.wait_until_serving()
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 

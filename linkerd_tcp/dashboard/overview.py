@@ -154,16 +154,15 @@ def _failed_words(new: float | None, failed: float | None, seconds: PerSecond | 
 
 
 def _latency(counts: Sequence[int]) -> Row:
-    total = sum(counts)
+    total, high = sum(counts), at_most(counts, 0.99)
     return {
         "key": "figure-latency",
         "label": "Connect p50, p99",
         "value": at_most(counts, 0.5),
-        "second": at_most(counts, 0.99),
-        "more": f"{_text(number(total))} in the last minute" if total else "none in the last minute",
+        "more": f"p99 {_text(high)}" if total else "",
         "area": bars(counts, 1) if total else "",
         "line": "",
-        "most": "0.5 ms to 60 s" if total else "",
+        "most": f"{_text(number(total))} in the last minute" if total else "none in the last minute",
     }
 
 

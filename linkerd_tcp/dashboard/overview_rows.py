@@ -24,10 +24,10 @@ from linkerd_tcp.dashboard.frame import Destination, Drain, Endpoint, Frame, Rou
 from linkerd_tcp.dashboard.rates import (
     PerSecond,
     Rates,
-    at_most,
     destination_key,
     endpoint_key,
     server_key,
+    spread,
 )
 from linkerd_tcp.dashboard.spark import line
 from linkerd_tcp.dashboard.trouble import (
@@ -35,7 +35,6 @@ from linkerd_tcp.dashboard.trouble import (
     delegator_link,
     destination_anchor,
     error_words,
-    next_try,
     usable,
 )
 
@@ -97,8 +96,7 @@ def _server(router: str, server: Server, rates: Rates) -> Row:
         "waiting": number(server["waiting"]),
         "failures": _counted(server["failures"], server["tlsFailures"]),
         **_flow(per),
-        "p50": at_most(server["latency"], 0.5),
-        "p99": at_most(server["latency"], 0.99),
+        "latency": spread(server["latency"]),
     }
     return row
 
@@ -146,8 +144,7 @@ def _destination(
         "causes": causes(per.causes) if per is not None and per.causes else "",
         "failures": causes(destination["failures"]),
         "ejections": number(destination["ejections"]),
-        "p50": at_most(latency, 0.5),
-        "p99": at_most(latency, 0.99),
+        "latency": spread(latency),
         "line": "" if series is None else line(series["open"], LEAST_OPEN),
         "failed_line": "" if series is None else line(series["failures"], LEAST_FAILED),
         "endpoints": [
@@ -202,23 +199,24 @@ def _endpoint(
 ) -> Row:
     address, pending = endpoint["address"], endpoint["pending"]
     per = rates.of(endpoint_key(router, destination["bound"], address))
-    state, note = _standing(endpoint, drain, now)
+    state, note, next_ = _standing(endpoint, drain, now)
     error_at = endpoint["lastErrorAt"]
     return {
         "key": address,
         "state": state,
         "note": note,
+        "next": next_,
         "address": address,
         "weight": f"{endpoint['weight']:g}",
         "open": number(endpoint["open"]),
         "pending": f"+ {pending}" if pending else "",
         "share": _share(per, of_all),
-        "due": "" if due is None else f"due {_due(endpoint) / due:.0%}".replace("%", "\u202f%"),
+        "due": "" if due is None else _percent("due ", _due(endpoint) / due),
         "new": NOTHING if per is None else rate(per.new),
         "rx": NOTHING if per is None else size(per.rx),
         "tx": NOTHING if per is None else size(per.tx),
         "failures": number(endpoint["failures"]),
-        "ejections": number(endpoint["ejections"]),
+        "ejections": _times(endpoint["ejections"], "ejection"),
         "error": error_words(endpoint) if endpoint["lastError"] else NOTHING,
         "error_at": ago(error_at, now) if error_at is not None else "",
         "action": "Undo drain" if endpoint["drained"] else "Drain",
@@ -230,31 +228,39 @@ def _share(per: PerSecond | None, of_all: PerSecond | None) -> Cell:
     if per is None or of_all is None or not of_all.new:
         return NOTHING
     share = min(per.new / of_all.new, 1.0)
-    return {"text": f"{share:.0%}".replace("%", "\u202f%"), "value": share}
+    return {"text": _percent("", share), "value": share}
 
 
-def _standing(endpoint: Endpoint, drain: Drain | None, now: float) -> tuple[Cell, str]:
-    """A word, and what belongs to it: since when, and what comes next."""
+def _percent(words: str, share: float) -> str:
+    return f"{words}{share * 100:.0f}\u202f%"
+
+
+def _times(count: int, what: str) -> str:
+    return "" if not count else f"1 {what}" if count == 1 else f"{count} {what}s"
+
+
+def _standing(endpoint: Endpoint, drain: Drain | None, now: float) -> tuple[Cell, str, str]:
+    """A word, since when, and what comes next."""
     state, drained = endpoint["state"], endpoint["drained"]
     if state == "retired":
-        return mark("retired", OFF, "discovery names it no more"), f"{endpoint['open']} still open"
+        return mark("retired", OFF, "discovery names it no more"), f"{endpoint['open']} still open", ""
     if state == "failed":
         since = endpoint["failedSince"]
         note = "" if since is None else f"for {age(now - since)}"
         if drained:
-            return mark("failed, drained", OFF), note
+            return mark("failed, drained", OFF), note, ""
         if endpoint["probing"]:
-            return mark("trying again", WARN, "one connection tries it now"), note
-        return mark("failed", BAD, next_try(endpoint, now)), _countdown(note, endpoint, now)
+            return mark("trying again", WARN, "one connection tries it now"), note, ""
+        return mark("failed", BAD), note, _countdown(endpoint, now)
     if drained:
-        return mark("drained", OFF), "" if drain is None else f"for {age(now - drain['since'])}"
+        return mark("drained", OFF), "" if drain is None else f"for {age(now - drain['since'])}", ""
     if endpoint["weight"] <= 0:
-        return mark("weight 0", OFF, "discovery gives it no new connections"), ""
-    return mark("available", GOOD), ""
+        return mark("weight 0", OFF, "discovery gives it no new connections"), "", ""
+    return mark("available", GOOD), "", ""
 
 
-def _countdown(note: str, endpoint: Endpoint, now: float) -> str:
+def _countdown(endpoint: Endpoint, now: float) -> str:
     at = endpoint["nextTryAt"]
     if at is None or endpoint["weight"] <= 0:
-        return note
-    return f"{note}; next try {'at once' if at <= now else f'in {age(at - now + 0.999)}'}"
+        return ""
+    return "next connection tries it" if at <= now else f"next try in {age(at - now + 0.999)}"

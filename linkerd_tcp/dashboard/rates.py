@@ -145,3 +145,11 @@ def at_most(counts: Sequence[int], share: float) -> Cell:
     if bound == inf:
         return f"> {DURATION_BOUNDS_SECS[-1]:g} s"
     return {"text": f"≤ {bound * 1000:g} ms" if bound < 1 else f"≤ {bound:g} s", "value": bound}
+
+
+def spread(counts: Sequence[int]) -> Cell:
+    """p50 and p99: `≤ 0.5 ms, ≤ 2.5 ms`; the exact value is that of p99."""
+    half, most = at_most(counts, 0.5), at_most(counts, 0.99)
+    if isinstance(half, str):
+        return half
+    return f"{half['text']}, {most}" if isinstance(most, str) else {**most, "text": f"{half['text']}, {most['text']}"}

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from linkerd_tcp.admin import connections, delegator
 from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.admin.dtabs import dtabs
-from linkerd_tcp.admin.frame import read_frame
+from linkerd_tcp.admin.frame import read_frame, reload_json
 from linkerd_tcp.admin.reads import config_json
 from linkerd_tcp.config.app import AppConfig
-from linkerd_tcp.dashboard.frame import Frame
+from linkerd_tcp.dashboard.frame import Frame, Reload
 from linkerd_tcp.dashboard.shown import Found, Said
 from linkerd_tcp.net.turns import in_turns
 from linkerd_tcp.record import as_json
@@ -62,8 +62,15 @@ class OneProcess:
         return dtabs(self._app)
 
     def configuration(self) -> dict[str, Any]:
-        listening = [(server.router.label, server.label) for server in self._app.servers]
-        return config_json(self._app.config, listening, self._app.namerd_address)
+        return config_json(self._app.config, self.listening, self._app.namerd_address)
+
+    @property
+    def listening(self) -> list[tuple[str, str]]:
+        return [(server.router.label, server.label) for server in self._app.servers]
+
+    @property
+    def last_reload(self) -> Reload:
+        return reload_json(self._app.last_reload)
 
     def levels(self) -> list[dict[str, Any]]:
         return self._app.logs.levels()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from linkerd_tcp.config.app import AppConfig
-from linkerd_tcp.dashboard.frame import Frame
+from linkerd_tcp.dashboard.frame import Frame, Reload
 from linkerd_tcp.last_lines import LogLine
 
 if TYPE_CHECKING:
@@ -69,6 +69,13 @@ class Shown(Protocol):
 
     def configuration(self) -> dict[str, Any]:
         """As /config.json."""
+
+    @property
+    def listening(self) -> list[tuple[str, str]]:
+        """(router, address) of each server, where it really listens."""
+
+    @property
+    def last_reload(self) -> Reload: ...
 
     def levels(self) -> list[dict[str, Any]]:
         """As /logging.json."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from linkerd_tcp.admin.connections import Query, place
+from linkerd_tcp.admin.frame import reload_json
 from linkerd_tcp.admin.private import PREFIX
 from linkerd_tcp.admin.reads import config_json
 from linkerd_tcp.config.app import AppConfig
-from linkerd_tcp.dashboard.frame import Frame
+from linkerd_tcp.dashboard.frame import Frame, Reload
 from linkerd_tcp.dashboard.shown import Found, Said
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.record import address_text
@@ -21,6 +22,7 @@ from linkerd_tcp.workers.everyone import Everyone
 from linkerd_tcp.workers.gather import Answer, Question, Reply, Silence, lines
 from linkerd_tcp.workers.logs import log_lines
 from linkerd_tcp.workers.merge import merge_pages, read_page
+from linkerd_tcp.workers.moment import Moment
 
 if TYPE_CHECKING:
     from linkerd_tcp.controller.control import Control
@@ -32,6 +34,7 @@ class AllWorkers:
     def __init__(self, everyone: Everyone, address: tuple[str, int]) -> None:
         self._everyone = everyone
         self._address = address
+        self._moment = Moment(everyone)
 
     @property
     def config(self) -> AppConfig:
@@ -50,7 +53,7 @@ class AllWorkers:
         return self._everyone.fleet.supervisor_pid
 
     def frame(self) -> Frame:
-        raise NotImplementedError
+        return self._moment.frame()
 
     def connections(self, arguments: Mapping[str, str]) -> Found:
         query = Query.read(arguments)
@@ -99,8 +102,15 @@ class AllWorkers:
 
     def configuration(self) -> dict[str, Any]:
         everyone = self._everyone
-        listening = [(router, address_text(address)) for router, address in everyone.fleet.servers]
-        return config_json(everyone.config, listening, everyone.beside.namerd_address)
+        return config_json(everyone.config, self.listening, everyone.beside.namerd_address)
+
+    @property
+    def listening(self) -> list[tuple[str, str]]:
+        return [(router, address_text(address)) for router, address in self._everyone.fleet.servers]
+
+    @property
+    def last_reload(self) -> Reload:
+        return reload_json(self._everyone.fleet.last_reload)
 
     def levels(self) -> list[dict[str, Any]]:
         return self._everyone.logs.levels()

@@ -2,12 +2,14 @@
 
 from typing import Final
 
-from flask import Blueprint, Flask, request
+from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import HTTPException
 
 from linkerd_tcp.admin import actions, delegator, reads
 from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.admin.shown import OneProcess
 from linkerd_tcp.dashboard import pages
+from linkerd_tcp.dashboard.cells import cut
 from linkerd_tcp.dashboard.draw import Draw
 from linkerd_tcp.web.app import GuardedApp
 from linkerd_tcp.web.guard import Guard
@@ -15,6 +17,8 @@ from linkerd_tcp.web.inputs import refuse
 
 NAMERD_PREFIX: Final = "/namerd/api/1"
 MAX_BODY_BYTES: Final = 64 * 1024
+MOST_WORDS: Final = 1_000
+"""Characters of an error."""
 
 
 class AdminWeb(GuardedApp):
@@ -22,6 +26,7 @@ class AdminWeb(GuardedApp):
 
     def __init__(self, guard: Guard) -> None:
         super().__init__("linkerd_tcp.dashboard", guard, MAX_BODY_BYTES)  # templates and static files are there
+        self.draw: Draw | None = None
         for name in self.jinja_env.list_templates():
             # Compiled here: at the first request it would hold up the loop for some milliseconds.
             self.jinja_env.get_template(name)
@@ -30,6 +35,12 @@ class AdminWeb(GuardedApp):
         if request.path == "/delegator.json" or request.path.startswith(NAMERD_PREFIX):
             request.max_content_length = delegator.MAX_BODY_BYTES
         super()._check()
+
+    def error_page(self, error: HTTPException, words: str) -> Response | None:
+        if self.draw is None:
+            return None
+        code = error.code or 500
+        return self.draw("error.html", error.name, code, code=code, words=cut(words, MOST_WORDS))
 
 
 def create(app: Controls, guard: Guard, *more: Blueprint) -> Flask:
@@ -40,7 +51,8 @@ def create(app: Controls, guard: Guard, *more: Blueprint) -> Flask:
     web.register_blueprint(delegator.blueprint(app))
     web.register_blueprint(actions.blueprint(app))
     shown = OneProcess(app)
-    web.register_blueprint(pages.blueprint(shown, Draw(shown, guard, app.started_at)))
+    web.draw = Draw(shown, guard, app.started_at)
+    web.register_blueprint(pages.blueprint(shown, web.draw))
     for routes in more:
         web.register_blueprint(routes)
     if app.config.namerd is not None:

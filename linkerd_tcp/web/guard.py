@@ -113,7 +113,7 @@ def _is_part_of_another_page(environ: Mapping[str, Any]) -> bool:
     site, mode = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_SEC_FETCH_MODE")
     if site not in ("cross-site", "same-site") or mode is None:
         return False
-    return mode != "navigate" or environ.get("HTTP_SEC_FETCH_DEST", "document") != "document"
+    return not (mode == "navigate" and environ.get("HTTP_SEC_FETCH_DEST", "document") == "document")
 
 
 def _name(host: str) -> str | None:

@@ -32,6 +32,11 @@ REQUEST_SECS: Final = 30.0
 STALL_SECS: Final = 10.0
 """A write that makes no headway."""
 
+LINGER_SECS: Final = 1.0
+LINGER_BYTES: Final = 1024 * 1024
+"""How long, and how much of it, a refused client may go on sending: unread, it would make a reset of our end, and the
+answer might be lost."""
+
 MAX_HEADER_BYTES: Final = 64 * 1024
 """Of all headers of a request. Browsers send the cookies of every other server of this machine along."""
 
@@ -127,7 +132,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]
             if first != _HANDSHAKE:
                 if first:
                     self.socket.sendall(plain("400 Bad Request", "This port speaks TLS: ask it with https."))
-                    self.socket._sock.recv(MAX_REQUEST_LINE)  # what is left unread would make a reset of the end
+                    self._linger()
                 return False
             # Each handshake takes a millisecond or more: those that come all at once are begun one by one.
             self.server.gate.enter()
@@ -165,6 +170,8 @@ class Handler(WSGIHandler):  # type: ignore[misc]
                 self.socket.sendall(answer)
                 self.log_request()
             self._announce_end()
+            if result is not None:
+                self._linger()
             return None
         finally:
             self._deadline.close()
@@ -177,6 +184,18 @@ class Handler(WSGIHandler):  # type: ignore[misc]
                 tls.shutdown()
             except OSError as error:
                 _log.debug("said to %s, or it had gone: %s", self.client_address, error)
+
+    def _linger(self) -> None:
+        raw = self.socket._sock
+        raw.shutdown(socket.SHUT_WR)
+        left = LINGER_BYTES
+        with gevent.Timeout(LINGER_SECS, False):
+            while left > 0:
+                gevent.socket.wait_read(raw.fileno())
+                data = raw.recv(min(left, MAX_HEADER_BYTES))
+                if not data:
+                    break
+                left -= len(data)
 
     def read_requestline(self) -> Any:
         line = super().read_requestline()

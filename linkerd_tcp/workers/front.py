@@ -54,7 +54,8 @@ def create(everyone: Everyone, guard: Guard, address: tuple[str, int]) -> Flask:
     web.register_blueprint(answers.blueprint(everyone))
     web.register_blueprint(actions.blueprint(everyone))
     shown = AllWorkers(everyone, address)
-    web.register_blueprint(pages.blueprint(shown, Draw(shown, guard, time())))
+    web.draw = Draw(shown, guard, time())
+    web.register_blueprint(pages.blueprint(shown, web.draw))
     if everyone.config.namerd is not None:
         # Only where it is wanted: importing it takes a while, and a section that comes later needs a restart.
         from linkerd_tcp.controller import api

@@ -80,10 +80,45 @@ def test_the_token_is_not_among_what_other_pages_may_read(http: Http) -> None:
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-@pytest.mark.parametrize("path", ["/", "/bindings.json", "/nothing", "/static/page.css", "/ping"])
-def test_every_answer_has_the_headers_of_a_careful_server(http: Http, path: str) -> None:
-    headers = http.get(path).headers
+@pytest.mark.parametrize("accept", ["*/*", "text/html"])
+@pytest.mark.parametrize("path", ["/help", "/bindings.json", "/nothing", "/static/nothing.css", "/ping"])
+def test_every_answer_has_the_headers_of_a_careful_server(http: Http, path: str, accept: str) -> None:
+    headers = http.get(path, headers={"Accept": accept}).headers
     assert {name: headers.get(name) for name in HEADERS} == HEADERS
-    policy = HEADERS["Content-Security-Policy"]
-    assert "default-src 'self'" in policy
-    assert "unsafe" not in policy
+    assert headers["Cache-Control"] == "no-store"
+    assert "Strict-Transport-Security" not in headers
+
+
+def test_a_page_may_load_and_ask_nothing_but_this_server() -> None:
+    policy = dict(part.strip().split(" ", 1) for part in HEADERS["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert {policy[f"{kind}-src"] for kind in ("script", "style", "img", "connect")} == {"'self'"}
+    assert (policy["base-uri"], policy["frame-ancestors"], policy["form-action"]) == ("'none'", "'none'", "'self'")
+    assert (policy["require-trusted-types-for"], policy["trusted-types"]) == ("'script'", "'none'")
+
+
+def test_static_files_are_kept_by_a_browser_and_asked_about_again(http: Http) -> None:
+    first = http.get("/static/page.css")
+    assert (first.status_code, first.headers["Cache-Control"]) == (200, "no-cache")
+    assert {name: first.headers[name] for name in HEADERS if name != "Cache-Control"}.items() <= HEADERS.items()
+    again = http.get("/static/page.css", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize("path", ["/bindings.json", "/metrics", "/help"])
+def test_a_page_of_another_server_may_link_here_and_load_nothing(http: Http, path: str) -> None:
+    for site in ("cross-site", "same-site"):
+        link = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        assert http.get(path, headers=link).status_code == 200
+        for mode, dest in (("no-cors", "image"), ("cors", "empty"), ("navigate", "iframe")):
+            answer = http.get(path, headers={**link, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest})
+            assert answer.status_code == 403, (path, mode)
+            assert "Sec-Fetch-Site" in answer.json()["error"]
+    ours = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+    assert http.get(path, headers=ours).status_code == 200
+
+
+def test_a_token_that_is_no_text_is_no_token(http: Http) -> None:
+    odd = b'{"token": "\\ud800"}'
+    form = {"Origin": "http://127.0.0.1", "Host": "127.0.0.1", "Content-Type": "application/x-www-form-urlencoded"}
+    assert http.post("/logging.json", data=odd, headers=form).status_code == 403

@@ -141,22 +141,16 @@ def test_a_path_or_method_that_is_not_there_is_said_in_json(http: Http, method: 
     assert answer.status_code == status
     assert list(answer.json()) == ["error"]
     assert ("Allow" in answer.headers) == (status == 405)
-    assert "text/plain" in http.ask(method, path, headers={"Accept": "text/html"}).headers["Content-Type"] or (
-        path.endswith(".json")
-    )
 
 
 def test_a_bug_costs_a_500_in_words_and_a_log_line(
     app: FakeApp, http: Http, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(app.logs, "levels", lambda: 1 / 0)
-    monkeypatch.setattr("linkerd_tcp.admin.overview._status", lambda *_: 1 / 0)
-    for path in ("/", "/logging.json"):
-        caplog.clear()
-        answer = http.get(path)
-        assert answer.status_code == 500
-        assert "Traceback" not in answer.text
-        assert "ZeroDivisionError" in caplog.text
+    answer = http.get("/logging.json")
+    assert answer.status_code == 500
+    assert "Traceback" not in answer.text
+    assert "ZeroDivisionError" in caplog.text
     assert http.get("/ping").text == "pong"
 
 

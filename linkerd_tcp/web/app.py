@@ -4,7 +4,7 @@ import logging
 from typing import Any, Final
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import Forbidden, HTTPException, InternalServerError
+from werkzeug.exceptions import Forbidden, HTTPException, InternalServerError, MethodNotAllowed, NotFound
 
 from linkerd_tcp.web.guard import NO_TOKEN, TOKEN_FIELD, TOKEN_HEADER, Guard
 from linkerd_tcp.web.inputs import body_fields
@@ -68,9 +68,7 @@ class GuardedApp(Flask):
 
     def _error(self, error: HTTPException) -> Response:
         """In words; as JSON, but for who asks for a page."""
-        words = str(error.description)
-        if isinstance(error, InternalServerError):
-            words = "This request failed here; the log has the details."
+        words = _words(error)
         response = None
         if "text/html" not in request.headers.get("Accept", "") or request.path.endswith(".json"):
             response = _plain(dumps({"error": words}), JSON_TYPE)
@@ -83,6 +81,17 @@ class GuardedApp(Flask):
         if allowed:
             response.headers["Allow"] = allowed
         return response
+
+
+def _words(error: HTTPException) -> str:
+    if isinstance(error, InternalServerError):
+        return "This request failed here; the log has the details."
+    if error.description == NotFound.description:
+        return f"There is nothing at {request.path[:200]!r} here."
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return f"{request.method[:20]} is not allowed at {request.path[:200]!r}: it takes {allowed}."
+    return str(error.description)
 
 
 def _add_headers(response: Response) -> Response:

@@ -46,9 +46,9 @@ class Page(HTMLParser):
 @pytest.mark.parametrize(
     ("method", "path", "status", "words"),
     [
-        ("GET", "/nothing", 404, "not found"),
+        ("GET", "/nothing", 404, "nothing at"),
         ("GET", "/shutdown", 405, "not allowed"),
-        ("POST", "/overview", 404, "not found"),
+        ("POST", "/overview", 404, "nothing at"),
         ("GET", "/metrics?worker=7", 404, "no worker '7'"),
     ],
 )

@@ -50,8 +50,8 @@ def add(routes: Blueprint, shown: Shown, draw: Draw) -> None:
         told = story.tell(connection, entries)
         if form == "txt" or _wants_text():
             return stream((f"{line}\n" for line in story.text(connection, told)), TEXT)
-        unexplained = tree and connection["endpoint"] is None and not told.explanation
-        return _page(draw, _Told(connection, entries, told, explain(tree) if unexplained else ()))
+        now = explain(tree) if tree and connection["endpoint"] is None and not told.explanation else ()
+        return _page(draw, _Told(connection, entries, told, now))
 
 
 def _wants_text() -> bool:

@@ -69,7 +69,7 @@ def _endpoint(connection: Connection) -> cells.Cell:
     if connection["endpoint"] is not None:
         return cut(connection["endpoint"], MOST_CHARS)
     tried = connection["attempts"]
-    return f"{cut(tried[-1]['endpoint'], MOST_CHARS)}, in vain" if tried else NOTHING
+    return cut(tried[-1]["endpoint"], MOST_CHARS) if tried else NOTHING
 
 
 def _tls(connection: Connection) -> str:
@@ -88,7 +88,8 @@ def _tries(connection: Connection) -> cells.Cell:
     if not number:
         return NOTHING
     in_vain = len(failed(connection))
-    cell: cells.Full = {"text": f"{number}, {in_vain} in vain" if in_vain else str(number), "value": number}
+    text = f"{number} in vain" if in_vain == number else f"{number}, {in_vain} in vain" if in_vain else str(number)
+    cell: cells.Full = {"text": text, "value": number}
     return cell
 
 

@@ -70,6 +70,7 @@ class _ServerNow:
 
     labels: tuple[str, str]
     figures: ServerFigures
+    most: int
     greenlets: int
     rx_bytes: int
     tx_bytes: int
@@ -133,6 +134,7 @@ class _Now:
             server.label: _ServerNow(
                 (server.router.label, server.label),
                 server.figures,
+                server.config.max_concurrency,
                 server.greenlets,
                 server.figures.rx_bytes,
                 server.figures.tx_bytes,
@@ -274,6 +276,8 @@ FAMILIES: Final = (
     Family(_COUNTER, "l5d_srv_closes_total", "Connections that have ended.", _SRV,
            _servers(lambda s: s.figures.closes)),
     Family(_GAUGE, "l5d_srv_active", "Connections open now.", _SRV, _servers(lambda s: s.figures.active)),
+    Family(_GAUGE, "l5d_srv_max_concurrency", "Connections that may be open; with so many the listener pauses.", _SRV,
+           _servers(lambda s: s.most)),
     Family(_GAUGE, "l5d_srv_greenlets", "Greenlets that serve connections or wait for the next one.", _SRV,
            _servers(lambda s: s.greenlets)),
     Family(_GAUGE, "l5d_srv_waiters", "Connections accepted and not yet connected to an endpoint.", _SRV,

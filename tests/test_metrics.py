@@ -35,6 +35,7 @@ FAMILIES = {
     "l5d_srv_accepts": ("counter", {"rt", "srv"}),
     "l5d_srv_closes": ("counter", {"rt", "srv"}),
     "l5d_srv_active": ("gauge", {"rt", "srv"}),
+    "l5d_srv_max_concurrency": ("gauge", {"rt", "srv"}),
     "l5d_srv_greenlets": ("gauge", {"rt", "srv"}),
     "l5d_srv_waiters": ("gauge", {"rt", "srv"}),
     "l5d_srv_connect_latency_seconds": ("histogram", {"rt", "srv"}),
@@ -147,6 +148,7 @@ def test_counts_are_those_of_the_connections(app: FakeApp, endpoint: Endpoint) -
     assert value(app, "l5d_srv_closes_total", rt="default", srv=srv) == 1
     assert value(app, "l5d_srv_active", rt="default", srv=srv) == 1
     assert value(app, "l5d_srv_waiters", rt="default", srv=srv) == 0
+    assert value(app, "l5d_srv_max_concurrency", rt="default", srv=srv) == 100_000
     assert value(app, "l5d_srv_greenlets", rt="default", srv=srv) >= value(app, "l5d_srv_active", rt="default", srv=srv)
     assert value(app, "l5d_srv_connect_latency_seconds_count", rt="default", srv=srv) == 2
     assert value(app, "l5d_srv_stream_duration_seconds_count", rt="default", srv=srv) == 1

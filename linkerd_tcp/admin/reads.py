@@ -12,6 +12,7 @@ from linkerd_tcp.admin.process import process_collectors
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import effective
 from linkerd_tcp.metrics import CONTENT_TYPE, AppCollector, exposition
+from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.record import address_text
 from linkerd_tcp.web.inputs import refuse
 from linkerd_tcp.web.streams import dump_pieces, dumps, stream
@@ -115,7 +116,7 @@ def config_json(
 ) -> dict[str, Any]:
     """With (router, address) of where each server really listens: a port 0 in the file is some port here."""
     shape = {
-        **effective(config),
+        **effective(config, Turns().rest),
         "listening": [{"router": router, "address": address} for router, address in listening],
     }
     if namerd_address is not None:

@@ -2,7 +2,7 @@
 
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from time import time
 from typing import Any, Final, TypeVar
@@ -17,7 +17,7 @@ from linkerd_tcp.config.fields import FileName
 from linkerd_tcp.config.origin import Origin, Written
 from linkerd_tcp.config.problems import Problem, problems_of
 from linkerd_tcp.config.unbuilt import Unbuilt
-from linkerd_tcp.config.walk import is_file_missing, is_unbuilt, plain, walk
+from linkerd_tcp.config.walk import go_on, is_file_missing, is_unbuilt, plain, walk
 from linkerd_tcp.config.yaml import MAX_BYTES, read_yaml
 from linkerd_tcp.errors import ConfigError
 from linkerd_tcp.naming.nametree import leaves
@@ -222,9 +222,12 @@ def _at(config: AppConfig, loc: tuple[str, ...]) -> Any:
     return value
 
 
-def effective(config: AppConfig) -> dict[str, Any]:
-    """The whole configuration, defaults filled in, as /config.json shows it: names of files, never what is in them."""
-    shown: dict[str, Any] = plain(config)
+def effective(config: AppConfig, rest: Callable[[], None] = go_on) -> dict[str, Any]:
+    """The whole configuration, defaults filled in, as /config.json shows it: names of files, never what is in them.
+
+    `rest` is called again and again meanwhile.
+    """
+    shown: dict[str, Any] = plain(config, rest)
     for router, written in zip(config.routers, shown["routers"], strict=True):
         written["dtab"] = str(router.effective_dtab(config.namers))
     return shown

@@ -1,7 +1,7 @@
 """Every value of a configuration, with the path of its key."""
 
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,16 +25,23 @@ def walk(value: Any, loc: Loc = ()) -> Iterator[tuple[Loc, Any]]:
             yield from walk(each, (*loc, index))
 
 
-def plain(value: Any) -> Any:
-    """`value` as JSON has it, keys as they are written in a file; credentials in an address are left out."""
+def go_on() -> None:
+    """No rest."""
+
+
+def plain(value: Any, rest: Callable[[], None] = go_on) -> Any:
+    """`value` as JSON has it, keys as they are written in a file; credentials in an address are left out. `rest` is
+    called again and again meanwhile: a file may have thousands of addresses.
+    """
     if isinstance(value, BaseModel):
+        rest()
         fields = type(value).model_fields.items()
-        shown = {field.alias or name: plain(getattr(value, name)) for name, field in fields}
-        return shown | plain(value.model_extra or {})
+        shown = {field.alias or name: plain(getattr(value, name), rest) for name, field in fields}
+        return shown | plain(value.model_extra or {}, rest)
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {str(key): plain(each, rest) for key, each in value.items()}
     if type(value) is tuple or isinstance(value, list):
-        return [plain(each) for each in value]
+        return [plain(each, rest) for each in value]
     if value is None or isinstance(value, bool | int | float):
         return value
     return _without_credentials(str(value))

@@ -17,14 +17,14 @@ export function confirmed(title, words, verb) {
 }
 
 /** The answer to a POST of `fields`: {ok, status, body}. An error that did not come from the server is status 0. */
-export async function send(path, fields = {}, headers = {}, method = "POST") {
+export async function send(path, fields = {}, headers = {}, method = "POST", secs = 15) {
   const isText = typeof fields === "string";
   try {
     const answer = await fetch(path, {
       method,
       headers: { "X-L5d-Token": token, "Content-Type": isText ? "application/dtab" : "application/json", ...headers },
       body: isText ? fields : JSON.stringify(fields),
-      signal: AbortSignal.timeout(15000),
+      signal: AbortSignal.timeout(secs * 1000),
     });
     const type = answer.headers.get("Content-Type") ?? "";
     const body = type.startsWith("application/json") ? await answer.json() : { text: await answer.text() };

@@ -98,9 +98,12 @@ class _Delegation:
         """Each of `trees`, as far as there is room for them."""
         children: list[DelegateTree] = []
         for tree, rest, path, dentry in trees:
-            children.append((yield self._tree(tree, rest, path, dentry, depth, nesting)))
-            if self._nodes_left < 0:
+            if children and self._nodes_left < 0:
+                # Said wherever something is missing: whoever reads the tree must not take it for the whole.
+                if children[-1].message != TOO_MANY:
+                    children.append(DelegateTree(Step.EXCEPTION, path, dentry, message=TOO_MANY))
                 break
+            children.append((yield self._tree(tree, rest, path, dentry, depth, nesting)))
         return tuple(children)
 
     def _tree(

@@ -257,9 +257,12 @@ class _DelegationReader:
     def _all(self, values: list[Any], nesting: int) -> tuple[DelegateTree, ...]:
         nodes = []
         for each in values:
-            nodes.append(self.node(each, nesting + 1))
-            if self._nodes > MAX_NODES:
+            if nodes and self._nodes > MAX_NODES:
+                # Said wherever something is missing: whoever reads the tree must not take it for the whole.
+                if nodes[-1].message != TOO_LONG:
+                    nodes.append(DelegateTree(Step.EXCEPTION, None, message=TOO_LONG))
                 break
+            nodes.append(self.node(each, nesting + 1))
         return tuple(nodes)
 
     def _union(self, values: list[Any], path: Path | None, dentry: Dentry | None, nesting: int) -> DelegateTree:

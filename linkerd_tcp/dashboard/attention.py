@@ -134,7 +134,7 @@ def _namer(namer: Namer, now: float) -> Iterator[Item]:
     names = ", ".join(cut(watch["name"], 60) for watch in stale[:MOST_NAMED])
     error = cut(stale[0]["error"] or "") if stale else ""
     what = f"{namer['stale']} names of {namer['prefix']}"
-    row = _row(f"{to}-stale", "Namer", WARN, what, "are stale:", f"{names} and more. {error}.", to)
+    row = _row(f"{to}-stale", "Namer", WARN, what, "are stale:", f"{names} and more: {error}.", to)
     row["does"] = "Routing goes on with what was last known of them."
     yield Item(5, row, f"{namer['stale']} names of {cut(namer['prefix'], 80)} are stale")
 
@@ -257,7 +257,7 @@ def _unusual(series: Series, until: int) -> tuple[float, float, float] | None:
 def _failing(what: str, to: str, unusual: tuple[float, float, float], failures: dict[str, int], frame: Frame) -> Item:
     now, normal, since = unusual
     usual = f"usually {normal:.1f}" if normal else "usually none"
-    row = _row(f"{to}-failures", "Failures", WARN, what, "fail more than usual,", "", to)
+    row = _row(f"{to}-failures", "Failures", WARN, what, "began to fail more than usual", "", to)
     row["since"] = when(since, frame["at"])
     row["why"] = f": {now:.1f} per second, {usual}. Since the start: {causes(failures)}."
     row["does"] = "Failed attempts are made again at another endpoint, up to maxAttempts."

@@ -57,6 +57,7 @@ def router_row(router: Router, frame: Frame, rates: Rates, is_open: bool, rest: 
     addresses = [server["address"] for server in router["servers"]]
     return {
         "key": anchor("router", label),
+        "id": anchor("router", label),
         "label": cut(label),
         "servers": [_server(label, server, rates) for server in router["servers"]],
         "errors": _errors(router),
@@ -89,6 +90,7 @@ def _server(router: str, server: Server, rates: Rates) -> Row:
     active, most = number(server["active"]), number(server["most"])
     row: Row = {
         "key": anchor("server", router, server["address"]),
+        "id": anchor("server", router, server["address"]),
         "address": server["address"],
         "names": cut(server["names"]) + (", TLS" if server["tls"] else ""),
         "active": active,
@@ -219,14 +221,14 @@ def _endpoint(
         "ejections": _times(endpoint["ejections"], "ejection"),
         "error": error_words(endpoint) if endpoint["lastError"] else NOTHING,
         "error_at": ago(error_at, now) if error_at is not None else "",
-        "action": "Undo drain" if endpoint["drained"] else "Drain",
+        "action": "" if endpoint["state"] == "retired" else "Undo drain" if endpoint["drained"] else "Drain",
     }
 
 
 def _share(per: PerSecond | None, of_all: PerSecond | None) -> Cell:
     """Of the new connections; of none there is no share."""
     if per is None or of_all is None or not of_all.new:
-        return NOTHING
+        return ""
     share = min(per.new / of_all.new, 1.0)
     return {"text": _percent("", share), "value": share}
 

@@ -16,6 +16,7 @@ def worker_row(worker: Worker, now: float) -> Row:
     silent = state == "serving" and not worker["answers"]
     return {
         "key": anchor("worker", number_),
+        "id": anchor("worker", number_),
         "worker": number_,
         "pid": str(worker["pid"] or NOTHING),
         "state": mark("no answer", BAD) if silent else mark(state, _WORKERS.get(state, OFF)),

@@ -136,7 +136,7 @@ def _many_failed(key: str, destination: Destination, failed: list[Endpoint], lef
         "what": linked(f"{len(failed)} of {known} endpoints of {destination['bound']}", to=key),
         "happened": "failed, the first",
         "since": when(_first(failed), now),
-        "why": f"{_names(failed)}: {_errors(failed)}.",
+        "why": f": {_names(failed)}; {_errors(failed)}.",
         "does": f"{_soonest(failed, now)} Traffic goes to the other {left}.",
     }
     return Item(3, row, f"{len(failed)} endpoints of {cut(destination['bound'], 80)} failed")
@@ -170,7 +170,7 @@ def _none_left(key: str, router: str, destination: Destination, failed: list[End
     since: Cell = ""
     if wanted:
         happened, since = "has no available endpoint: the last failed", when(_last(failed), now)
-        why = f"{_names(failed)}: {_errors(failed)}."
+        why = f": {_names(failed)}; {_errors(failed)}."
         does = f"{_soonest(wanted, now)} Until one is back, connections go to the failed ones all the same."
     elif addr["type"] == "bound" and destination["available"] + destination["failed"]:
         happened, why = "has no endpoint to use:", "all of them are drained or have weight 0."

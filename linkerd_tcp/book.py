@@ -52,13 +52,13 @@ class Book:
         self._ended: deque[Record | Packed] = deque(maxlen=ended_kept)
         self._failed: deque[Record] = deque(maxlen=failed_kept)
         self._alike: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-        self._worker = worker
+        self.worker = worker
         self._numbers = count(1) if numbers is None else numbers
 
     def begin(self, router: str, server: str, source: tuple[str, int]) -> Record:
         """A new record, in the book until `end`."""
         number = next(self._numbers)
-        record = Record(number, router, server, source, self._worker)
+        record = Record(number, router, server, source, self.worker)
         self.open[number] = record
         return record
 

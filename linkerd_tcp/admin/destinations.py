@@ -3,23 +3,20 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from time import monotonic, time
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.admin.names import addr_state
 from linkerd_tcp.balancers.balancer import Balancer
 from linkerd_tcp.balancers.endpoints import Endpoint, State
 from linkerd_tcp.dashboard import frame as shapes
-from linkerd_tcp.dashboard.together import destinations_together
+from linkerd_tcp.dashboard.together import TROUBLE_SECS, destinations_together
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.naming import nametree
 from linkerd_tcp.naming.addr import Bound, Failed, Pending
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.record import Record
 from linkerd_tcp.router import Route, Router
-
-TROUBLE_SECS: Final = 300.0
-"""For how long an endpoint is in trouble after its last error."""
 
 
 class _Room:

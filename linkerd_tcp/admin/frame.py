@@ -20,6 +20,7 @@ from linkerd_tcp.net.descriptors import DESCRIPTORS_PER_CONNECTION
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.server import Server
 from linkerd_tcp.transition import Reloaded
+from linkerd_tcp.web.streams import dumps
 
 if TYPE_CHECKING:
     from linkerd_tcp.net.keys import Identity
@@ -65,13 +66,34 @@ def read_frame(app: Controls) -> shapes.Frame:
     }
 
 
+def frame_lines(app: Controls, known_until: int) -> Iterator[str]:
+    """A frame for whoever adds several up: an object with one key a line, `head` for all that is no list. The history
+    is left out where its asker knows it already.
+    """
+    frame = read_frame(app)
+    history = frame["history"]
+    lists = ("routers", "namers", "history")
+    yield _line("head", {key: value for key, value in frame.items() if key not in lists})
+    for router in frame["routers"]:
+        yield _line("router", {key: value for key, value in router.items() if key != "destinations"})
+        yield from (_line("destination", destination) for destination in router["destinations"])
+    yield from (_line("namer", namer) for namer in frame["namers"])
+    if history["until"] != known_until:
+        yield _line("history", {key: value for key, value in history.items() if key != "destinations"})
+        yield from (_line("series", each) for each in history["destinations"].items())
+
+
+def _line(word: str, value: object) -> str:
+    return dumps({word: value}) + "\n"
+
+
 def reload_json(reloaded: Reloaded) -> shapes.Reload:
     return {"ok": reloaded.ok, "at": reloaded.at, "errors": list(reloaded.errors)}
 
 
 def _this_process(app: Controls, is_ready: bool) -> shapes.Worker:
     return {
-        "worker": 0,
+        "worker": app.book.worker,
         "pid": os.getpid(),
         "state": "serving" if is_ready else "leaving",
         "startedAt": app.started_at,

@@ -13,6 +13,7 @@ from prometheus_client import Metric
 from linkerd_tcp.admin import connections, names
 from linkerd_tcp.admin.controls import Controls
 from linkerd_tcp.admin.dtabs import dtabs
+from linkerd_tcp.admin.frame import frame_lines
 from linkerd_tcp.admin.process import process_collectors
 from linkerd_tcp.figures import Histogram
 from linkerd_tcp.metrics import Source, readings
@@ -45,6 +46,10 @@ def blueprint(app: Controls) -> Blueprint:
     @routes.get("/namers")
     def namers() -> Response:
         return stream(names.namer_lines(app.namers), LINES)
+
+    @routes.get("/frame")
+    def frame() -> Response:
+        return stream(frame_lines(app, request.args.get("known", 0, type=int)), LINES)
 
     @routes.get("/dtabs")
     def router_dtabs() -> Response:

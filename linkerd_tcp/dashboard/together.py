@@ -9,11 +9,27 @@ from typing import Final
 
 from linkerd_tcp.dashboard.frame import MOST_PATHS, Destination, Endpoint
 
+TROUBLE_SECS: Final = 300.0
+"""For how long an endpoint is in trouble after its last error."""
+
 STATES: Final = ("failed", "available", "retired")
 """Of an endpoint, the one that counts most first."""
 
 _ADDRS: Final = ("bound", "neg", "failed", "pending")
 """What is known goes before what is not yet."""
+
+
+def is_troubled(endpoint: Endpoint, now: float) -> bool:
+    """Whether it is shown however many there are; `now` is seconds since the epoch."""
+    error_at = endpoint["lastErrorAt"]
+    return (
+        endpoint["state"] == "failed" or endpoint["drained"] or (error_at is not None and error_at > now - TROUBLE_SECS)
+    )
+
+
+def is_troubled_destination(row: Destination, now: float) -> bool:
+    is_bound = row["addr"]["type"] == "bound"
+    return not row["available"] or not is_bound or any(is_troubled(each, now) for each in row["endpoints"])
 
 
 def endpoints_together(several: Sequence[Endpoint]) -> Endpoint:

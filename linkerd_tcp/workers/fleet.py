@@ -39,6 +39,10 @@ class Fleet(Protocol):
     def supervisor_pid(self) -> int: ...
 
     @property
+    def started_at(self) -> float:
+        """When the supervisor began, seconds since the epoch."""
+
+    @property
     def servers(self) -> list[tuple[str, tuple[str, int]]]:
         """(router label, address) of each listener."""
 

@@ -140,23 +140,29 @@ def _balancer_pieces(balancer: Balancer) -> Iterator[str]:
     yield "}"
 
 
-_ADDED: Final = ("open", "pending", "connects", "failures")
+_ADDED: Final = ("open", "pending", "connects", "failures", "ejections")
 _STATE_ORDER: Final = ("failed", "available", "retired")
 
 
 def merge_endpoint(several: Sequence[Shape]) -> Shape:
     """One address: what is counted is added, it is failed where any worker says so, drained where any drains it."""
-    troubled = [one for one in several if one["lastError"] is not None]
-    newest = max(troubled, key=lambda one: one["failedSince"] or 0.0, default=None)
+    newest = max(several, key=lambda one: one["lastErrorAt"] or 0.0)
     return {
         **several[0],
         "state": min((one["state"] for one in several), key=_STATE_ORDER.index),
         **{key: sum(one[key] for one in several) for key in _ADDED},
         "consecutiveFailures": max(one["consecutiveFailures"] for one in several),
-        "lastError": None if newest is None else newest["lastError"],
-        "failedSince": min((one["failedSince"] for one in several if one["failedSince"] is not None), default=None),
+        "lastError": newest["lastError"],
+        "failedSince": _soonest(one["failedSince"] for one in several),
         "drained": any(one["drained"] for one in several),
+        "lastErrorAt": newest["lastErrorAt"],
+        "nextTryAt": _soonest(one["nextTryAt"] for one in several),
+        "probing": any(one["probing"] for one in several),
     }
+
+
+def _soonest(times: Iterable[float | None]) -> float | None:
+    return min((at for at in times if at is not None), default=None)
 
 
 # -- namers
@@ -176,14 +182,14 @@ def merge_namers(workers: Iterable[Iterable[Any]]) -> Namers:
                 prefix, kind = value
                 nth = seen[prefix, kind] = seen.get((prefix, kind), -1) + 1
                 watches = found.setdefault((prefix, kind, nth), {})
-            elif value["name"] not in watches or _badness(value) > _badness(watches[value["name"]]):
+            elif value["name"] not in watches or badness(value) > badness(watches[value["name"]]):
                 watches[value["name"]] = value
     return found
 
 
-def _badness(watch: Shape) -> tuple[bool, bool, float]:
-    """One that fails is worse than one that does not, and among either one whose good news is older. One that merely
-    has none yet is no trouble, where others have some.
+def badness(watch: Any) -> tuple[bool, bool, float]:
+    """Of a row of /namers.json. One that fails is worse than one that does not, and among either one whose good news is
+    older. One that merely has none yet is no trouble, where others have some.
     """
     stale, good_at = watch["error"] is not None, watch["lastGoodAt"]
     return stale, (good_at is None) == stale, -(good_at or 0.0)

@@ -37,6 +37,7 @@ class Remote:
         self._workers = [WorkerRow(*row) for row in state["workers"]]
         self._servers = [(label, (ip, port)) for label, (ip, port) in state["servers"]]
         self._supervisor_pid: int = state["supervisor"]
+        self._started_at: float = state["startedAt"]
         self._stopping: bool = state["stopping"]
         ok, at, errors = state["lastReload"]
         self._last_reload = Reloaded(ok, at, tuple(errors))
@@ -61,6 +62,10 @@ class Remote:
     @property
     def supervisor_pid(self) -> int:
         return self._supervisor_pid
+
+    @property
+    def started_at(self) -> float:
+        return self._started_at
 
     @property
     def servers(self) -> list[tuple[str, tuple[str, int]]]:

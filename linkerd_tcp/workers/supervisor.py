@@ -15,7 +15,7 @@ import shutil
 import signal
 from _socket import socket as Socket
 from collections.abc import Callable, Mapping
-from time import monotonic
+from time import monotonic, time
 
 from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import warnings
@@ -56,6 +56,7 @@ class Supervisor:
         ports: tuple[int, int] | None = None,
     ) -> None:
         self.config = config.without_places()
+        self.started_at = time()
         self.last_reload = Reloaded.now()
         self._warnings = warnings(config)
         self._load = load
@@ -275,6 +276,7 @@ class Supervisor:
             "workers": rows,
             "servers": self._listeners.addresses(self.config),
             "supervisor": self._pid,
+            "startedAt": self.started_at,
             "stopping": self._stop.begun,
             "lastReload": self.last_reload,
         }

@@ -23,7 +23,7 @@ CONNECTION_KEYS = [
 ]  # fmt: skip
 ENDPOINT_KEYS = [
     "address", "state", "weight", "open", "pending", "consecutiveFailures", "connects", "failures", "lastError",
-    "failedSince", "drained",
+    "failedSince", "drained", "lastErrorAt", "nextTryAt", "probing", "ejections",
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from time import time
 from typing import Any
 
 from linkerd_tcp.admin.server import AdminServer
@@ -69,6 +70,7 @@ class FakeFleet:
         self.refused = False
         """Whether the last reload was refused before any worker heard of it."""
         self.supervisor_pid = os.getppid()
+        self.started_at = time()
         self.asked: list[tuple[str, Any]] = []
         self.deaf = False
         """Whether the supervisor answers nothing."""

@@ -10,7 +10,7 @@ import pytest
 
 from linkerd_tcp.admin.server import AdminServer
 from linkerd_tcp.book import Book
-from tests.admin import test_actions, test_connections, test_delegator, test_guard, test_overview, test_reads
+from tests.admin import test_actions, test_connections, test_delegator, test_guard, test_reads
 from tests.admin.conftest import Http
 from tests.admin.test_connections import book
 from tests.admin.test_reads import client
@@ -23,10 +23,6 @@ OTHERWISE = {
     "test_a_reload_changes_the_names_that_are_answered_for",
     "test_a_bug_costs_a_500_in_words_and_a_log_line",
     "test_a_bug_in_the_middle_of_an_answer_cuts_it_off",
-    # The page of all workers has tables of its own.
-    "test_it_lists_routers_servers_bindings_endpoints_and_namers",
-    "test_rows_keep_their_order_when_endpoints_fail",
-    "test_a_long_list_is_cut_and_says_so",
     # It is about what several workers answer otherwise.
     "test_one_process_is_the_only_worker",
     "test_one_process_may_be_asked_for_as_worker_0_and_no_other_is_there",
@@ -37,7 +33,7 @@ OTHERWISE = {
     "test_the_value_of_a_watch_is_its_first_addresses_or_its_words",
 }
 
-for module in (test_actions, test_connections, test_delegator, test_guard, test_overview, test_reads):
+for module in (test_actions, test_connections, test_delegator, test_guard, test_reads):
     for name, test in vars(module).items():
         if name.startswith("test_") and callable(test) and name not in OTHERWISE:
             assert name not in globals(), name

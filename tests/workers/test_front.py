@@ -1,5 +1,6 @@
 """One admin server over several workers: what is shown of all and of one, and what is told to all."""
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -198,37 +199,32 @@ def test_a_delegation_is_any_workers(workers: list[FakeWorker], http: Http) -> N
 # -- the page
 
 
-def test_the_page_has_all_workers_and_each_on_its_own(
-    workers: list[FakeWorker], http: Http, endpoints: list[Endpoint]
-) -> None:
+def test_the_page_is_of_all_workers(workers: list[FakeWorker], http: Http, endpoints: list[Endpoint]) -> None:
     with workers[0].connect(), workers[1].connect(), workers[1].connect():
-        shown = {which: http.get(f"/{which}").text for which in ("", "?worker=0", "?worker=1")}
-        view = http.get("/overview.json").json()
-    assert '<a href="/?worker=1">1</a>' in shown[""]
-    assert '<a href="/?worker=1" aria-current="page">1</a>' in shown["?worker=1"]
-    for which, number in (("", 3), ("?worker=0", 1), ("?worker=1", 2)):
-        assert f"{number} open connections" in shown[which]
-    tables = {table["name"]: table["rows"] for table in view["tables"]}
-    assert [(row[0], row[2]["text"], row[5]) for row in tables["workers"]] == [
-        ("0", "serving", "1"),
-        ("1", "serving", "2"),
+        page, view = http.get("/").text, http.get("/overview.json").json()
+    (router,) = view["routers"]
+    (destination,) = router["destinations"]
+    assert destination["open"]["value"] == sum(each["open"]["value"] for each in destination["endpoints"]) == 3
+    assert sorted(each["address"] for each in destination["endpoints"]) == sorted(
+        f"127.0.0.1:{each.port}" for each in endpoints
+    )
+    assert all(f"127.0.0.1:{each.port}" in page for each in endpoints)
+    assert [(row["worker"], row["state"]["text"], row["connections"]["value"]) for row in view["workers"]] == [
+        ("0", "serving", 1),
+        ("1", "serving", 2),
     ]
-    assert sorted(row[2] for row in tables["endpoints"]) == sorted(f"127.0.0.1:{each.port}" for each in endpoints)
-    assert sum(int(row[5]) for row in tables["endpoints"]) == 3
-    assert [row[:2] for row in tables["namers"]] == [["/#/io.l5d.static", "/web"]]
-    for table in view["tables"]:
-        assert table["rows"]
-        assert {len(row) for row in table["rows"]} == {len(table["columns"])}, table["name"]
 
 
-def test_a_workers_page_has_the_token_of_the_server_that_is_asked(http: Http) -> None:
-    tokens = {
-        http.get(path).text.partition('name="l5d-token" content="')[2].partition('"')[0] for path in ("/", "/?worker=0")
-    }
-    assert len(tokens) == 1
+def test_the_page_has_the_token_of_the_server_that_is_asked(http: Http) -> None:
+    token = http.get("/").text.partition('name="l5d-token" content="')[2].partition('"')[0]
     level = {"logger": "linkerd_tcp", "level": "debug"}
-    headers = {"Sec-Fetch-Site": "same-origin", "X-L5d-Token": tokens.pop()}
+    headers = {"Sec-Fetch-Site": "same-origin", "X-L5d-Token": token}
     assert http.post("/logging.json", json=level, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/overview.json", "/connections", "/workers.json"])
+def test_there_is_no_page_of_one_worker(http: Http, path: str) -> None:
+    assert http.get(f"{path}?worker=0").status_code == 400
 
 
 # -- what is done
@@ -302,7 +298,8 @@ def test_a_worker_that_does_not_answer_is_named_and_stalls_nothing(workers: list
         assert http.get("/ping").text == "pong"
         assert http.get("/delegator.json?path=/svc/web").status_code == 200
         view = http.get("/overview.json").json()
-    assert [row[6] for row in view["tables"][0]["rows"]] == ["—", "no answer within 0.2 s"]
+    silent = ["no answer within 0.2 s" in json.dumps(row) for row in view["workers"]]
+    assert silent == [False, True]
 
 
 @pytest.mark.usefixtures("one_is_silent")
@@ -317,7 +314,7 @@ def test_ready_is_not_said_for_a_worker_that_does_not_answer(workers: list[FakeW
 
 
 @pytest.mark.usefixtures("one_is_silent")
-@pytest.mark.parametrize("path", ["/metrics", "/bindings.json", "/", "/overview.json"])
+@pytest.mark.parametrize("path", ["/metrics", "/bindings.json"])
 def test_a_silent_worker_asked_for_alone_is_a_504(http: Http, path: str) -> None:
     answer = http.get(f"{path}?worker=1")
     assert (answer.status_code, answer.json()) == (504, {"error": "worker 1 does not answer: no answer within 0.2 s"})
@@ -354,7 +351,7 @@ def test_ready_says_503_while_stopping_and_names_who_is_not(
 # -- who may ask what
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/bindings.json", "/", "/ready", "/delegator.json"])
+@pytest.mark.parametrize("path", ["/metrics", "/bindings.json", "/ready", "/delegator.json"])
 @pytest.mark.parametrize("number", ["2", "-1", "x", "", "00"])
 def test_an_unknown_worker_is_a_404_in_words(http: Http, path: str, number: str) -> None:
     answer = http.get(f"{path}?worker={number}")
@@ -380,7 +377,7 @@ def test_probes_may_call_it_anything_and_a_reload_changes_the_names(workers: lis
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/bindings.json", "/connections.json", "/workers.json", "/ready"])
 def test_head_has_no_body(http: Http, path: str) -> None:
-    for which in ("", "" if path == "/workers.json" else "?worker=0"):
+    for which in ("", "" if path in ("/", "/workers.json") else "?worker=0"):
         answer = http.ask("HEAD", path + which)
         assert (answer.status_code, answer.content) == (200, b"")
     assert http.get("/ping").text == "pong"

@@ -80,7 +80,7 @@ def endpoint(**more: Any) -> dict[str, Any]:
     return {
         "address": "127.0.0.1:80", "state": "available", "weight": 1.0, "open": 0, "pending": 0,
         "consecutiveFailures": 0, "connects": 0, "failures": 0, "lastError": None, "failedSince": None,
-        "drained": False, **more,
+        "drained": False, "lastErrorAt": None, "nextTryAt": None, "probing": False, "ejections": 0, **more,
     }  # fmt: skip
 
 
@@ -152,14 +152,17 @@ def test_addresses_that_are_known_go_before_those_that_are_not_yet() -> None:
 
 
 def test_an_endpoint_is_shown_as_the_worker_sees_it_that_is_worst_off() -> None:
+    first = {"lastError": "timeout", "lastErrorAt": 30.0, "failedSince": 20.0, "nextTryAt": 90.0, "ejections": 1}
+    second = {"lastError": "refused", "lastErrorAt": 25.0, "failedSince": 10.0, "nextTryAt": 80.0, "ejections": 2}
     shown = merge_endpoint(
         [
-            endpoint(consecutiveFailures=2, lastError="timeout", failedSince=20.0, state="failed"),
-            endpoint(consecutiveFailures=5, lastError="refused", failedSince=10.0, state="failed"),
+            endpoint(consecutiveFailures=2, state="failed", **first),
+            endpoint(consecutiveFailures=5, state="failed", probing=True, **second),
             endpoint(drained=True),
         ]
     )
-    assert shown == endpoint(state="failed", consecutiveFailures=5, lastError="timeout", failedSince=10.0, drained=True)
+    expected = first | {"failedSince": 10.0, "nextTryAt": 80.0, "ejections": 3}
+    assert shown == endpoint(state="failed", consecutiveFailures=5, drained=True, probing=True, **expected)
 
 
 @pytest.mark.parametrize(

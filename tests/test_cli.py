@@ -150,9 +150,11 @@ def test_keys_and_certificates_that_cannot_be_used_are_found_with_their_place(
     (path.parent / "broken.pem").write_text("nothing of use\n")
     identity = "{defaultIdentity: {privateKey: broken.pem, certs: [broken.pem]}}"
     client = "  client: {tls: {dnsName: web.example, trustCerts: [broken.pem]}}\n"
-    path.write_text(GOOD.replace("dstName: /svc/web", f"dstName: /svc/web, tls: {identity}") + client)
+    admin = f"admin: {{tls: {identity}}}\n"
+    path.write_text(GOOD.replace("dstName: /svc/web", f"dstName: /svc/web, tls: {identity}") + client + admin)
     assert run(["--check", file]) == WRONG
     lines = capsys.readouterr().err.splitlines()
+    assert any(line.startswith(f"{path}:12:") and "admin.tls" in line for line in lines)
     assert any(line.startswith(f"{path}:10:") and "routers[0].servers[0].tls" in line for line in lines)
     assert any(line.startswith(f"{path}:11:") and "routers[0].client" in line for line in lines)
     assert all("broken.pem" in line for line in lines)

@@ -70,11 +70,18 @@ def test_the_keys_of_the_tls_page_are_made_by_its_commands_and_load(tmp_path: Pa
     assert check(config) == (0, "ok\n")
 
 
+def test_the_keys_of_the_admin_page_are_made_by_its_commands_and_load(tmp_path: Path) -> None:
+    program("openssl")
+    (commands,) = blocks("admin.md", "sh")
+    subprocess.run(["sh", "-ec", commands], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    config = tmp_path / "admin.yml"
+    config.write_text(blocks("admin.md", "yaml")[0])
+    assert check(config) == (0, "ok\n")
+
+
 def test_what_is_not_built_is_said_as_the_page_shows_it(tmp_path: Path) -> None:
-    (config,) = [block for block in blocks("configuration.md", "yaml") if block.startswith("admin: {tls: ")]
+    (config,) = [block for block in blocks("configuration.md", "yaml") if "kind: ewma" in block]
     (answer,) = [block for block in blocks("configuration.md", "console") if "--check later.yml" in block]
-    for name in ("key.pem", "cert.pem"):
-        (tmp_path / name).touch()
     (tmp_path / "later.yml").write_text(config)
     status, said = check(tmp_path / "later.yml")
     assert (status, f"$ linkerd-tcp --check later.yml\n{said}") == (2, answer)

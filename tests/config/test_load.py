@@ -101,6 +101,35 @@ def test_conflicts_and_errors_of_single_keys_are_told_together() -> None:
     ]
 
 
+TLS = "tls: {defaultIdentity: {privateKey: k, certs: [c]}"
+
+
+def test_admin_speaks_no_other_protocol_than_its_own() -> None:
+    assert problems(f"admin: {{{TLS}, alpnProtocols: [h2, http/1.1]}}}}\n{MINIMAL}") == [
+        "f:1:77: admin.tls.alpnProtocols[0]: admin speaks http/1.1 only, which need not be said"
+    ]
+    assert read(f"admin: {{{TLS}, alpnProtocols: [http/1.1]}}}}\n{MINIMAL}").admin.scheme == "https"
+    assert read(MINIMAL).admin.scheme == "http"
+
+
+@pytest.mark.parametrize(
+    ("admin", "is_warned_of"),
+    [
+        ("ip: 0.0.0.0", True),
+        ("ip: '::'", True),
+        ("ip: 10.0.0.1", True),
+        ("ip: 127.0.0.2", False),
+        ("ip: '::1'", False),
+        ("ip: 0.0.0.0, readOnly: true", False),
+        (f"ip: 0.0.0.0, {TLS}}}", False),
+    ],
+)
+def test_an_admin_port_that_anybody_may_reach_and_use_is_warned_of(admin: str, is_warned_of: bool) -> None:
+    found = warnings(read(f"admin: {{{admin}}}\n{MINIMAL}"))
+    assert bool(found) == is_warned_of
+    assert all("admin.ip" in line and "admin.readOnly" in line and "clientAuth" in line for line in found)
+
+
 @pytest.mark.parametrize("workers", ["2", "auto"])
 def test_more_than_one_process_is_built(workers: str) -> None:
     assert not_built(read(f"workers: {workers}\n{MINIMAL}")) == []

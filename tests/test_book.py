@@ -2,11 +2,11 @@
 
 import pytest
 
-from linkerd_tcp.book import MAX_ALIKE, Book, clock_numbers, unpacked
+from linkerd_tcp.book import MAX_ALIKE, Book, clock_numbers, place_of, unpacked
 from linkerd_tcp.envelope import Envelope
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.naming.path import Path
-from linkerd_tcp.record import Record, as_json
+from linkerd_tcp.record import Record, ServerName, as_json
 
 
 def test_the_numbers_of_several_workers_rise_with_the_clock_and_repeat_none_over_a_replacement() -> None:
@@ -50,6 +50,32 @@ def test_what_is_unpacked_is_what_was_packed() -> None:
     for name in Record.__slots__:
         assert getattr(again, name) == getattr(record, name), name
     assert as_json(again) == as_json(record)
+
+
+def test_a_place_is_known_without_unpacking() -> None:
+    book = Book(worker=3)
+    for number in (1, 2):
+        record = book.begin("default", "127.0.0.1:1", ("127.0.0.1", 2))
+        record.attempt("127.0.0.1:80", None, 0.25)
+        record.step("connected")
+        record.end(Cause.ENDPOINT_CLOSED, "a word" if number == 2 else None)
+        book.end(record)
+    kept = book.remembered()
+    assert [isinstance(each, Record) for each in kept] == [False, True]
+    assert [place_of(each) for each in kept] == [(1, 3), (2, 3)]
+
+
+def test_a_server_that_looks_the_same_may_identify_otherwise_after_a_reload() -> None:
+    book = Book()
+    for kind in ("io.l5d.sni", None):
+        record = book.begin("default", ServerName.of("127.0.0.1:1", kind), ("127.0.0.1", 2))
+        record.path = Path.read("/svc/web")
+        record.attempt("127.0.0.1:80", None, 0.25)
+        record.step("connected")
+        record.end(Cause.ENDPOINT_CLOSED, None)
+        book.end(record)
+        book.forget_alike()
+    assert [as_json(unpacked(each))["identified"]["by"] for each in book.remembered()] == ["io.l5d.sni", None]
 
 
 @pytest.mark.parametrize("more", ["an attempt", "a step", "a word", "an envelope"])

@@ -83,6 +83,13 @@ def test_a_header_split_anywhere_is_tolerated(make: Make) -> None:
         assert rig.ended(seen + 1).source == FAR
 
 
+def test_what_came_first_is_a_step_of_the_story_and_a_rule_alone_is_none(make: Make) -> None:
+    record = exchange(make(proxyProtocol=LOOPBACK), build_v1(FAR, HERE) + b"x", reply=b"x")
+    assert [what for _, what in record.steps] == ["accepted", "PROXY header", "connected"]
+    record = exchange(make(deny=["192.0.2.0/24"]), b"x", reply=b"x")
+    assert [what for _, what in record.steps] == ["accepted", "connected"]
+
+
 def test_tlvs_are_in_the_record(make: Make) -> None:
     header = build_v2(FAR, HERE, [Authority("db.example"), UniqueId(b"\x01\x02")])
     shape = as_json(exchange(make(proxyProtocol=LOOPBACK), header + b"x", reply=b"x"))

@@ -129,4 +129,4 @@ def _delegator(connection: Connection) -> str:
     if connection["path"] is None:
         return ""
     fields = {"router": connection["router"], "path": connection["path"]}
-    return f"/delegator#{urlencode(fields, quote_via=quote, errors='backslashreplace')}"
+    return "/delegator#" + urlencode(fields, safe="/", quote_via=quote, errors="backslashreplace")

@@ -2,11 +2,12 @@
 
 import pytest
 
-from linkerd_tcp.admin.connections import MOST, Query, place
+from linkerd_tcp.admin.connections import MOST, Query, counts, one, place
 from linkerd_tcp.book import Book
+from linkerd_tcp.envelope import Envelope, PeerCertificate
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.naming.path import Path
-from linkerd_tcp.record import Record
+from linkerd_tcp.record import Record, ServerName, as_json
 from tests.admin.conftest import Http
 from tests.admin.fake import FakeApp
 
@@ -51,6 +52,14 @@ def test_the_newest_accepted_come_first_open_or_closed(http: Http, book: Book) -
         ("path=/svc", "21"),
         ("path=/%23/io.l5d.fs", "2"),
         ("path=", "7654321"),
+        ("state=failed", "3"),
+        ("state=failed&cause=client_closed", ""),
+        ("router=default&state=open", "765"),
+        ("router=other", ""),
+        ("since=0-5", "76"),
+        ("since=0-2&after=0-5", "43"),
+        ("since=1-5", "76"),
+        ("since=0-ffff", ""),
     ],
 )
 def test_filters_leave_what_they_name(http: Http, book: Book, arguments: str, expected: str) -> None:
@@ -86,6 +95,8 @@ def test_a_page_that_holds_the_last_one_has_no_next(http: Http, book: Book) -> N
         "limit=1e3",
         "after=7",
         "after=0-",
+        "since=7",
+        "state=failures",
         "nonsense=1",
     ],
 )
@@ -109,6 +120,48 @@ def test_an_explanation_of_any_size_is_shown_whole(http: Http, book: Book) -> No
     book.closed[0].explanation = tree
     shown = http.get("/connections.json?state=closed").json()["connections"]
     assert [each["explanation"] for each in shown if each["explanation"]] == [tree]
+
+
+def test_they_are_counted_by_cause_whatever_the_limit(book: Book) -> None:
+    assert counts(book, Query()) == {"open": 3, "client_closed": 3, "refused": 1}
+    assert counts(book, Query(limit=1, state="closed")) == {"client_closed": 3, "refused": 1}
+    assert counts(book, Query(source="::1")) == {"client_closed": 1}
+    assert counts(book, Query(path="/nowhere")) == {}
+
+
+def test_one_is_found_by_its_id_open_or_packed_away(book: Book) -> None:
+    for number in range(1, 8):
+        found = one(book, f"0-{number}")
+        assert found is not None
+        assert (found.number, found.is_open) == (number, number > 4)
+    for nobody in ("0-8", "1-1", "", "nonsense", "0-1.5"):
+        assert one(book, nobody) is None
+
+
+def test_what_a_story_needs_is_in_the_shape(http: Http, app: FakeApp) -> None:
+    named = ServerName.of("127.0.0.1:7474", "io.l5d.sni")
+    record = app.book.begin("default", named, ("10.0.0.1", 1))
+    (shape,) = http.get("/connections.json").json()["connections"]
+    assert (shape["identified"], shape["tls"]) == (None, None)
+    record.path = Path.read("/svc/web")
+    record.identified_at = record.clock + 0.25
+    envelope = Envelope(record.source, ("127.0.0.1", 7474), 0.0)
+    peer = PeerCertificate("me", ("a.example",), ())
+    record.envelope = envelope.with_tls("b.example", "h2", peer, ("TLSv1.3", "TLS_AES_256_GCM_SHA384"))
+    (shape,) = http.get("/connections.json").json()["connections"]
+    assert shape["identified"] == {"at": 0.25, "by": "io.l5d.sni"}
+    assert shape["server"] == "127.0.0.1:7474"
+    assert shape["tls"] == {
+        "version": "TLSv1.3",
+        "cipher": "TLS_AES_256_GCM_SHA384",
+        "serverName": "b.example",
+        "alpn": "h2",
+        "peer": {"cn": "me", "dns": ["a.example"], "uris": []},
+    }
+    logged = as_json(record, with_steps=False)
+    assert "tls" in logged
+    record.envelope = None
+    assert as_json(record, with_steps=False).keys() == logged.keys() - {"tls"}
 
 
 def test_a_record_that_closed_since_it_was_found_is_not_shown_as_open() -> None:

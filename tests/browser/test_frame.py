@@ -89,6 +89,29 @@ def test_a_page_asks_for_nothing_that_is_not_there(world: World, window: Callabl
     assert len(shown.requests) >= 4, "page, style and scripts at least"
 
 
+@pytest.mark.parametrize("world", ["broken"], indirect=True)
+def test_every_link_leads_somewhere(world: World, window: Callable[..., Window]) -> None:
+    page = window(world).open()
+    dead = {}
+    asked: set[str] = set()
+    for path in PAGES:
+        page.goto(path)
+        here = page.locator("a[href]").evaluate_all("(links) => links.map((link) => link.href)")
+        ids = set(page.locator("[id]").evaluate_all("(nodes) => nodes.map((node) => node.id)"))
+        for link in here:
+            target, _, fragment = link.partition("#")
+            if target == page.url.partition("#")[0]:
+                if fragment and "=" not in fragment and fragment not in ids:
+                    dead[link] = f"nothing on {path} is called so"
+            elif target not in asked:
+                asked.add(target)
+                status, said = world.proxy.get(target.removeprefix(world.url))
+                if status != 200:
+                    dead[link] = f"{status} from {path}: {said[:100]}"
+    assert dead == {}
+    assert len(asked) > 20
+
+
 @pytest.mark.parametrize("world", ["empty"], indirect=True)
 def test_what_is_wrong_with_a_page_is_found(world: World, window: Callable[..., Window]) -> None:
     """The tests' own promise: each of these would fail any of them."""

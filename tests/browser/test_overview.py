@@ -156,7 +156,7 @@ def test_everything_that_is_broken_is_said(world: World, window: Windows) -> Non
         "/unknown/nowhere",  # leads nowhere
         "connection refused",  # of namerd
         "canary.yml",  # cannot be read
-        "www.example.com",  # ends in days
+        "expires in 4 d",  # the certificate
         "maxConsecutiveFailures",  # was not reloaded
         world.endpoints["api"][1].address,  # drained
     ):

@@ -40,7 +40,8 @@ PATHS = [
     "/metrics", "/bindings.json", "/namers.json", "/config.json", "/connections.json", "/connections.json?limit=2000",
     "/connections.json?limit=2000&state=closed&source=127.0.0.1&endpoint=127.0.0.1:8081&path=/svc",
     "/connections.json?limit=2000&source=10.9.9.9", "/overview.json", "/", "/ready", "/logging.json",
-    "/delegator.json?path=/svc/web",
+    "/delegator.json?path=/svc/web", "/connections", "/connections?limit=2000&path=/svc&state=closed",
+    "/connections/newer.json?since=0-1", "/connections/0-1",
 ]  # fmt: skip
 
 

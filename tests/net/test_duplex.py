@@ -234,14 +234,19 @@ def test_idle_connections_are_ended_and_busy_ones_are_not() -> None:
         gevent.sleep(0.03)
     assert not relay.greenlet.ready()
     assert relay.cause() is Cause.IDLE
+    assert relay.duplex.detail == "no byte either way for 0.15 s (idleTimeoutMs)"
     assert read_all(relay.client) == b""
     relay.close()
 
 
-def test_half_closed_and_silent_is_ended_by_its_own_limit() -> None:
+@pytest.mark.parametrize(("ended", "silent"), [("client", "endpoint"), ("endpoint", "client")])
+def test_half_closed_and_silent_is_ended_by_its_own_limit(ended: str, silent: str) -> None:
     relay = Relay(Limits(idle_secs=60, half_close_secs=0.1))
-    relay.client.shutdown(socket.SHUT_WR)
+    getattr(relay, ended).shutdown(socket.SHUT_WR)
     assert relay.cause() is Cause.HALF_CLOSE
+    assert relay.duplex.detail == (
+        f"the {ended} had ended its side, and the {silent} was silent for 0.1 s (halfCloseTimeoutMs)"
+    )
     relay.close()
 
 
@@ -267,6 +272,7 @@ def test_a_lifetime_ends_with_fin_and_not_between_request_and_response() -> None
     assert read_all(relay.client) == b"response"
     assert read_all(relay.endpoint) == b""
     assert relay.cause() is Cause.LIFETIME
+    assert relay.duplex.detail == "at a quiet moment"
     relay.close()
 
 
@@ -325,6 +331,7 @@ def test_a_lifetime_that_finds_no_quiet_moment_is_cut_after_its_grace() -> None:
     began = monotonic()
     assert relay.cause() is Cause.LIFETIME
     assert monotonic() - began >= 0.2
+    assert relay.duplex.detail == "it never came to rest, and was cut after the grace"
     relay.close()
 
 

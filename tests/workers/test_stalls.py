@@ -28,6 +28,7 @@ __all__ = ["client"]
 PATHS = [
     "/metrics", "/bindings.json", "/namers.json", "/connections.json?limit=2000", "/overview.json", "/", "/ready",
     "/workers.json", "/connections.json?limit=2000&worker=1", "/bindings.json?worker=2", "/metrics?worker=3",
+    "/connections", "/connections?limit=2000", "/connections/newer.json?since=0-0",
 ]  # fmt: skip
 
 

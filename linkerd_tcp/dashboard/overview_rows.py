@@ -32,6 +32,7 @@ from linkerd_tcp.dashboard.rates import (
 from linkerd_tcp.dashboard.spark import line
 from linkerd_tcp.dashboard.trouble import (
     anchor,
+    connections_link,
     delegator_link,
     destination_anchor,
     error_words,
@@ -96,11 +97,16 @@ def _server(router: str, server: Server, rates: Rates) -> Row:
         "active": active,
         "most": f"of {most if isinstance(most, str) else most['text']}",
         "waiting": number(server["waiting"]),
-        "failures": _counted(server["failures"], server["tlsFailures"]),
+        "failures": _failed(server),
         **_flow(per),
         "latency": spread(server["latency"]),
     }
     return row
+
+
+def _failed(server: Server) -> Cell:
+    words = _counted(server["failures"], server["tlsFailures"])
+    return words if words == NOTHING else {"text": words, "href": connections_link(state="failed")}
 
 
 def _counted(failures: dict[str, int], tls: dict[str, int]) -> str:
@@ -201,14 +207,14 @@ def _endpoint(
 ) -> Row:
     address, pending = endpoint["address"], endpoint["pending"]
     per = rates.of(endpoint_key(router, destination["bound"], address))
-    state, note, next_ = _standing(endpoint, drain, now)
+    state, note, next_ = standing(endpoint, drain, now)
     error_at = endpoint["lastErrorAt"]
     return {
         "key": address,
         "state": state,
         "note": note,
         "next": next_,
-        "address": address,
+        "address": {"text": address, "href": connections_link(endpoint=address), "title": "its connections"},
         "weight": f"{endpoint['weight']:g}",
         "open": number(endpoint["open"]),
         "pending": f"+ {pending}" if pending else "",
@@ -241,7 +247,7 @@ def _times(count: int, what: str) -> str:
     return "" if not count else f"1 {what}" if count == 1 else f"{count} {what}s"
 
 
-def _standing(endpoint: Endpoint, drain: Drain | None, now: float) -> tuple[Cell, str, str]:
+def standing(endpoint: Endpoint, drain: Drain | None, now: float) -> tuple[Cell, str, str]:
     """A word, since when, and what comes next."""
     state, drained = endpoint["state"], endpoint["drained"]
     if state == "retired":

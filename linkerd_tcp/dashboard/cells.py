@@ -59,6 +59,8 @@ def size(value: float | None) -> Cell:
 
 
 def _short(value: float) -> str:
+    if -999.5 < value < 999.5:
+        return str(round(value))
     for step, letter in _STEPS:
         if abs(value) >= step * 0.9995 and abs(value) >= 10_000:
             return f"{_three(value / step)} {letter}"

@@ -146,11 +146,16 @@ def _failed_words(new: float | None, failed: float | None, seconds: PerSecond | 
     """What share of the new ones, and why."""
     if not failed:
         return "none" if failed is not None else NOTHING
-    words = [f"{min(failed / new, 1.0):.1%} of new".replace("%", "\u202f%")] if new else []
+    words = [f"{_share(failed / new)} of new"] if new else []
     if seconds is not None and seconds.causes:
         top = max(seconds.causes, key=lambda cause: seconds.causes[cause])
         words.append(f"mostly {top}" if len(seconds.causes) > 1 else top)
     return ", ".join(words) or NOTHING
+
+
+def _share(share: float) -> str:
+    percent = min(share, 1.0) * 100
+    return f"{percent:.1f}\u202f%" if percent >= 0.1 else "< 0.1\u202f%"
 
 
 def _latency(counts: Sequence[int]) -> Row:

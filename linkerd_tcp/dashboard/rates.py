@@ -72,15 +72,15 @@ class Rates:
         if not secs:
             return None
         before, now = self._kept[0][1].get(key), self._kept[-1][1].get(key)
-        if before is None or now is None or any(one < other for one, other in zip(now[:4], before[:4], strict=True)):
+        if before is None or now is None:
+            return None
+        new, failed = now.new - before.new, now.failed - before.failed
+        rx, tx = now.rx - before.rx, now.tx - before.tx
+        if new < 0 or failed < 0 or rx < 0 or tx < 0:
             return None
         causes = {cause: times - before.causes.get(cause, 0) for cause, times in now.causes.items()}
         return PerSecond(
-            (now.new - before.new) / secs,
-            (now.failed - before.failed) / secs,
-            (now.rx - before.rx) / secs,
-            (now.tx - before.tx) / secs,
-            {cause: times for cause, times in causes.items() if times > 0},
+            new / secs, failed / secs, rx / secs, tx / secs, {each: n for each, n in causes.items() if n > 0}
         )
 
 

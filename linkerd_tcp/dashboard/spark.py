@@ -1,6 +1,7 @@
 """Small plots, as the path of an SVG in a box of 120 by 24 with integer coordinates."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from linkerd_tcp.dashboard.frame import STEPS
@@ -10,6 +11,9 @@ HEIGHT: Final = 24
 _BOTTOM: Final = HEIGHT - 1
 """So that half of the line is not outside of the box."""
 
+MOST_REMEMBERED: Final = 1024
+"""Lines: they are asked for once a second, and change every few."""
+
 Points = Sequence[float | None]
 
 
@@ -18,6 +22,11 @@ def line(points: Points, least: float) -> str:
 
     The top of the box is the largest point, but never less than `least`: a small figure must not look like a large one.
     """
+    return _line(tuple(points), least)
+
+
+@lru_cache(MOST_REMEMBERED)
+def _line(points: tuple[float | None, ...], least: float) -> str:
     parts: list[str] = []
     for run in _runs(points, least):
         parts.append(f"M{_at(run[0])}")

@@ -2,6 +2,7 @@ import gc
 import resource
 from collections import Counter
 from collections.abc import Callable
+from time import time
 from typing import Any
 
 import gevent
@@ -83,6 +84,7 @@ def test_a_refused_connection_is_tried_at_another_endpoint_and_both_are_in_the_r
     assert errors == {(None,), (Cause.REFUSED, None)}
     assert bench.figures.connect_failures[Cause.REFUSED] == bench.endpoint(refusing.address).failures > 10
     assert "connection refused" in bench.endpoint(refusing.address).last_error
+    assert bench.endpoint(refusing.address).last_error_at == pytest.approx(time(), abs=5)
 
 
 def test_a_silent_endpoint_costs_its_connect_timeout_and_another_is_tried(opened: Opened) -> None:

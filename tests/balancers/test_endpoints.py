@@ -165,3 +165,42 @@ def test_an_endpoint_is_shown_as_the_interface_says() -> None:
         "probing": False,
         "ejections": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("change", "next_try_at"),
+    [({}, 1_060.0), ({"probing": True}, None), ({"drained": True}, None), ({"weight": 0.0}, None)],
+)
+def test_a_failed_endpoint_says_when_it_is_tried_again_if_it_is_at_all(
+    change: dict[str, object], next_try_at: float | None
+) -> None:
+    endpoints = set_of(A)
+    endpoint = get(endpoints, A)
+    assert endpoint.as_json(1_000.0)["nextTryAt"] is None
+    endpoints.fail(endpoint)
+    endpoints.penalise(endpoint, 60.0)
+    for name, value in change.items():
+        setattr(endpoint, name, value)
+    assert endpoint.as_json(1_000.0)["nextTryAt"] == next_try_at
+    endpoints.revive(endpoint)
+    assert endpoint.as_json(1_000.0)["nextTryAt"] is None
+
+
+def test_an_endpoint_keeps_the_place_where_discovery_lists_it_whatever_set_it_is_in() -> None:
+    endpoints = set_of(A, B, C)
+    endpoints.fail(get(endpoints, A))
+    assert [get(endpoints, each).place for each in (A, B, C)] == [0, 1, 2]
+    endpoints.update([C, A])
+    assert [get(endpoints, each).place for each in (C, A)] == [0, 1]
+
+
+def test_the_bytes_of_endpoints_that_are_gone_are_kept_in_sum() -> None:
+    endpoints = set_of(A, B)
+    for address in (A, B):
+        get(endpoints, address).rx_bytes, get(endpoints, address).tx_bytes = 5, 7
+    kept = with_open(endpoints, B)
+    endpoints.update([])
+    assert endpoints.gone_bytes == (5, 7)
+    kept.rx_bytes += 1
+    endpoints.release(kept)
+    assert endpoints.gone_bytes == (11, 14)

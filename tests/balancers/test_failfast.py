@@ -44,7 +44,7 @@ def test_only_failures_in_a_row_eject(bench: Bench) -> None:
         bench.fail_fast.failed(bench.a)
     assert bench.a.state is State.AVAILABLE
     bench.fail_fast.failed(bench.a)
-    assert (bench.a.state, bench.figures.ejections) == (State.FAILED, 1)
+    assert (bench.a.state, bench.figures.ejections, bench.a.ejections) == (State.FAILED, 1, 1)
     assert bench.a.failed_since == pytest.approx(time.time(), abs=5)
 
 

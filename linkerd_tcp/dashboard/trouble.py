@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from linkerd_tcp.dashboard.cells import BAD, WARN, Cell, Row, age, clock, cut, mark, moment
 from linkerd_tcp.dashboard.frame import Destination, Endpoint, Router, Unbound
@@ -254,6 +254,11 @@ def _one_unbound(label: str, unbound: Unbound) -> Item:
 def delegator_link(router: str, path: str) -> str:
     """To where the page says which rules lead where; what is not UTF-8 is lost on the way."""
     return f"/delegator#router={_quoted(router)}&path={_quoted(path)}"
+
+
+def connections_link(**filters: str) -> str:
+    """To the connections that these filters let through."""
+    return f"/connections?{urlencode(filters, safe=':[]', errors='replace')}"
 
 
 def _quoted(text: str) -> str:

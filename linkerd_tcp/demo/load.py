@@ -20,7 +20,7 @@ LASTING_SECS: Final = (10.0, 20.0)
 PAUSE_SECS: Final = 0.5
 """Between two requests on a connection that lasts."""
 
-LOST_SECS: Final = 2.0
+LOST_SECS: Final = 0.5
 """Between two connections to the name that is not there."""
 
 TIMEOUT_SECS: Final = 5.0

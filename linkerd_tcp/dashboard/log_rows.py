@@ -123,7 +123,7 @@ def _level_row(level: dict[str, Any], now: float) -> Row:
 def _change(level: dict[str, Any], now: float) -> Cell:
     at, by, ends_at = level["changedAt"], level.get("changedBy"), level.get("endsAt")
     who = f" by {cut(by)}" if by else ""
-    end = "back at restart" if ends_at is None else f"back in {age(ends_at - now)}, at {clock(ends_at)}"
+    end = "back at restart" if ends_at is None else f"back in {age(ends_at - now + 0.5)}, at {clock(ends_at)}"
     return {"text": f"at {clock(at)}{who}; {end}", "value": moment(at)}
 
 

@@ -269,6 +269,24 @@ def test_drains_and_log_levels_reach_those_that_come_later(tmp_path: Path) -> No
         assert set(visit(proxy.address, 60)) == {"b0", "b1"}
 
 
+def test_a_level_for_a_time_ends_everywhere_also_in_a_process_that_came_meanwhile(tmp_path: Path) -> None:
+    def levels() -> set[str]:
+        asked = [ask_itself(proxy, number, "/logging.json") for number in range(2)]
+        shown = [proxy.get_json("/logging.json"), *asked]
+        return {it["level"] for each in shown for it in each if it["logger"] == "namers"}
+
+    with Backend("b") as backend, Proxy(tmp_path, of(2, [backend.address])) as proxy:
+        assert proxy.post("/logging.json", {"logger": "namers", "level": "debug", "forSecs": 6})[0] == 200
+        assert levels() == {"debug"}
+        first = pids(proxy)[0]
+        os.kill(first, signal.SIGKILL)
+        serving(proxy, 0, first)
+        assert levels() == {"debug"}
+        until("the level of the start everywhere", lambda: levels() == {"info"})
+        said = {(it["worker"], it["message"]) for it in proxy.get_json("/log.json")["lines"]}
+        assert ("supervisor", "the level of namers was for a time, and is as before") in said
+
+
 # Stop
 
 

@@ -32,7 +32,7 @@ class AdminWeb(GuardedApp):
             self.jinja_env.get_template(name)
 
     def _check(self) -> None:
-        if request.path == "/delegator.json" or request.path.startswith(NAMERD_PREFIX):
+        if request.path.startswith("/delegator") or request.path.startswith(NAMERD_PREFIX):
             request.max_content_length = delegator.MAX_BODY_BYTES
         super()._check()
 

@@ -30,6 +30,8 @@ class _Way:
     share: float = 1.0
     place: Cell = ""
     part: str = ""
+    dentry: Json | None = None
+    """The entry of the node above, of which this is a part."""
 
 
 @dataclass(slots=True)
@@ -39,6 +41,8 @@ class Tree:
     rows: list[Row] = field(default_factory=list)
     more: int = 0
     used: set[int] = field(default_factory=set)
+    pending: bool = False
+    """Whether something in it is not known yet."""
 
 
 def tree(shape: Json, numbers: Mapping[tuple[str, str], list[int]], states: States) -> Tree:
@@ -63,10 +67,13 @@ class _Drawing:
     def node(self, node: Json, way: _Way, key: str) -> None:
         numbers = self._numbers_of(node)
         self.done.used.update(numbers)
+        self.done.pending |= node["type"] == "pending" or _addr(node) == "pending"
         if len(self.done.rows) >= MOST_ROWS:
             self.done.more += 1
         else:
-            self._add(key, way, _text(node), self._rule(node, numbers), _kind(node), numbers)
+            # A branch stands in the entry that its union stands in: said once.
+            rule = "" if node.get("dentry") == way.dentry else self._rule(node, numbers)
+            self._add(key, way, _text(node), rule, _kind(node), numbers)
         if "bound" in node and node["type"] == "leaf":
             self._addresses(node["bound"], way, key)
         for number, (child, child_way) in enumerate(self._children(node, way)):
@@ -109,29 +116,34 @@ class _Drawing:
             case "transformation":
                 return [(node["tree"], _Way(below, way.taken, way.share))]
             case "alt":
-                return self._alternatives(node["alt"], way)
+                return self._alternatives(node, way)
             case "union":
-                return self._branches(node["union"], way)
+                return self._branches(node, way)
         return []
 
-    def _alternatives(self, trees: list[Json], way: _Way) -> list[tuple[Json, _Way]]:
+    def _alternatives(self, node: Json, way: _Way) -> list[tuple[Json, _Way]]:
+        trees, dentry = node["alt"], node.get("dentry")
         found: list[tuple[Json, _Way]] = []
         stopped: Outcome | None = None
         for each in trees:
             outcome = self._outcomes.of(each)
             if stopped is not None:
                 place: Cell = _NOT_TRIED.get(stopped.kind, "tried only if the one above is not found")
-                found.append((each, _Way(way.depth + 1, False, place=place)))
+                found.append((each, _Way(way.depth + 1, False, place=place, dentry=dentry)))
             elif outcome.kind == oc.NEG:
-                words = "tried: nothing is found, so the next one is" if each is not trees[-1] else "tried, the last"
-                found.append((each, _Way(way.depth + 1, way.taken, way.share, place=words if way.taken else "")))
+                words = (
+                    "tried: not found, so the next one is tried" if each is not trees[-1] else "tried, as the last one"
+                )
+                shown = words if way.taken else ""
+                found.append((each, _Way(way.depth + 1, way.taken, way.share, shown, dentry=dentry)))
             else:
                 stopped = outcome
                 taken: Cell = mark("taken", GOOD if outcome.kind in (oc.LEAF, oc.UNION) else WARN) if way.taken else ""
-                found.append((each, _Way(way.depth + 1, way.taken, way.share, place=taken)))
+                found.append((each, _Way(way.depth + 1, way.taken, way.share, taken, dentry=dentry)))
         return found
 
-    def _branches(self, branches: list[Json], way: _Way) -> list[tuple[Json, _Way]]:
+    def _branches(self, node: Json, way: _Way) -> list[tuple[Json, _Way]]:
+        branches = node["union"]
         outcomes = [self._outcomes.of(each["tree"]) for each in branches]
         kept = [outcome.kind in _CHOSEN for outcome in outcomes]
         weights = [float(each["weight"]) for each, is_kept in zip(branches, kept, strict=True) if is_kept]
@@ -145,7 +157,7 @@ class _Drawing:
             if is_kept and way.taken and part:
                 place = mark("taken", GOOD, "by this part of the connections")
             taken = way.taken and is_kept and part > 0
-            found.append((each["tree"], _Way(way.depth + 1, taken, way.share * part, place, text)))
+            found.append((each["tree"], _Way(way.depth + 1, taken, way.share * part, place, text, node.get("dentry"))))
         return found
 
     # Addresses
@@ -160,7 +172,14 @@ class _Drawing:
             text = _address(address)
             weight = float(address.get("meta", {}).get("endpoint_addr_weight", 1))
             inside = _Way(way.depth + 1, way.taken, part="" if weight == 1 else f"weight {weight:g}")
-            self._add(f"{key}.a{number}", inside, cut(text), "", states.get(text, "address"), [])
+            self._add(
+                f"{key}.a{number}",
+                inside,
+                cut(text),
+                "",
+                states.get(text, "state not known yet"),
+                [],
+            )
         if len(addresses) > MOST_ADDRESSES and len(self.done.rows) < MOST_ROWS:
             rest = f"and {len(addresses) - MOST_ADDRESSES} more addresses"
             self._add(f"{key}.more", _Way(way.depth + 1, way.taken), rest, "", "", [])
@@ -193,6 +212,10 @@ def percent(part: float) -> str:
     if 0 < part < 0.0001:
         return "< 0.01 %"
     return f"{part * 100:.3g} %" if part < 0.9995 or part == 1 else f"{part * 100:.2f} %"
+
+
+def _addr(node: Json) -> str:
+    return str(node["bound"]["addr"]["type"]) if "bound" in node else ""
 
 
 def _text(node: Json) -> Cell:

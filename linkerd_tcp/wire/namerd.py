@@ -255,7 +255,7 @@ class _DelegationReader:
         raise _wrong("type", "a step of a delegation", kind)
 
     def _all(self, values: list[Any], nesting: int) -> tuple[DelegateTree, ...]:
-        nodes = []
+        nodes: list[DelegateTree] = []
         for each in values:
             if nodes and self._nodes > MAX_NODES:
                 # Said wherever something is missing: whoever reads the tree must not take it for the whole.

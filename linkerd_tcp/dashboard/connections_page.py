@@ -80,6 +80,7 @@ def _page(
         arguments={key: value for key, value in arguments.items() if key not in ("after", "limit", "since")},
         unanswered=", ".join(map(str, found.unanswered)),
         drawn_at=clock(now),
+        cut=cut,
     )
 
 

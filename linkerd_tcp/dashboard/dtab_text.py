@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from difflib import unified_diff
+from itertools import islice
 from typing import Final, NamedTuple
 
 from linkerd_tcp.dashboard.cells import Row, cut
@@ -20,6 +21,9 @@ SPOT_CHARS: Final = 40
 """Shown before an error, of a long line."""
 
 MOST_DIFF: Final = 400
+"""Lines of either text that are compared, from where they begin to differ."""
+
+AROUND: Final = 2
 END: Final = "(end)"
 """Stands for what is not there, where a text ends too early."""
 
@@ -156,10 +160,23 @@ def listed(entries: Iterable[Dentry]) -> str:
 
 def diff(before: str, after: str) -> tuple[list[Row], int]:
     """The lines that differ and those around them, and how many are left out: `sign` is `-`, `+` or a blank."""
-    lines = unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2)
-    kept = [line for line in lines if not line.startswith(("---", "+++"))]
+    old, new = before.splitlines(), after.splitlines()
+    same = _alike(old, new)
+    tail = _alike(old[same:][::-1], new[same:][::-1])
+    start = max(0, same - AROUND)
+    olds, news = (lines[start : len(lines) - tail + AROUND if tail > AROUND else None] for lines in (old, new))
+    # How long this takes grows with the product of their lengths.
+    kept = list(islice(unified_diff(olds[:MOST_DIFF], news[:MOST_DIFF], lineterm="", n=AROUND), 2, None))
     rows: list[Row] = [
         {"key": str(number), "sign": line[0].replace("@", "…"), "text": "" if line[0] == "@" else _seen(line[1:])}
         for number, line in enumerate(kept[:MOST_DIFF])
     ]
-    return rows, len(kept) - len(rows)
+    return rows, len(kept) - len(rows) + max(0, len(olds) - MOST_DIFF) + max(0, len(news) - MOST_DIFF)
+
+
+def _alike(one: list[str], other: list[str]) -> int:
+    """How many lines both begin with."""
+    for number, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return number
+    return min(len(one), len(other))

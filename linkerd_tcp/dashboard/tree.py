@@ -138,7 +138,7 @@ class _Drawing:
                 found.append((each, _Way(way.depth + 1, way.taken, way.share, shown, dentry=dentry)))
             else:
                 stopped = outcome
-                taken: Cell = mark("taken", GOOD if outcome.kind in (oc.LEAF, oc.UNION) else WARN) if way.taken else ""
+                taken = _TAKEN.get(outcome.kind, _ENDED) if way.taken else ""
                 found.append((each, _Way(way.depth + 1, way.taken, way.share, taken, dentry=dentry)))
         return found
 
@@ -185,6 +185,13 @@ class _Drawing:
             self._add(f"{key}.more", _Way(way.depth + 1, way.taken), rest, "", "", [])
 
 
+_TAKEN: Final[Mapping[str, Cell]] = {
+    oc.LEAF: mark("taken", GOOD),
+    oc.UNION: mark("taken", GOOD),
+    oc.EMPTY: mark("taken", WARN),
+    oc.FAIL: mark("taken: the search ends here", WARN),
+}
+_ENDED: Final[Cell] = mark("the search ends here", WARN)
 _CHOSEN: Final = frozenset({oc.LEAF, oc.UNION, oc.EMPTY, oc.CUT})
 _NOT_TRIED: Final[Mapping[str, str]] = {
     oc.FAIL: "never tried: the one above fails, and that ends the search",

@@ -239,10 +239,13 @@ def _unusual(series: Series, until: int) -> tuple[float, float, float] | None:
     """(failures per second now, what was normal, since when), where that is well above."""
     points = series["failures"]
     recent = [point for point in points[-RECENT:] if point is not None]
+    now = sum(recent) / len(recent) if recent else 0.0
+    if now < LEAST_FAILURES:
+        return None  # before the rest is looked at: there may be hundreds of series
     before = sorted(point for point in points[:-RECENT] if point is not None)
-    if not recent or len(before) < LEAST_NORMAL:
+    if len(before) < LEAST_NORMAL:
         return None
-    now, normal = sum(recent) / len(recent), before[len(before) // 2]
+    normal = before[len(before) // 2]
     limit = max(normal * TIMES_NORMAL, normal + LEAST_FAILURES)
     if now < limit:
         return None

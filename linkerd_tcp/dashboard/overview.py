@@ -121,8 +121,8 @@ def figures(frame: Frame, rates: Rates) -> list[Row]:
             LEAST_PER_SECOND,
             rate,
         ),
-        _plotted("rx", "Bytes in per second", size(rx), "from clients", total["rx"], LEAST_BYTES, size),
-        _plotted("tx", "Bytes out per second", size(tx), "to clients", total["tx"], LEAST_BYTES, size),
+        _plotted("rx", "Bytes in/s", size(rx), "from clients", total["rx"], LEAST_BYTES, size),
+        _plotted("tx", "Bytes out/s", size(tx), "to clients", total["tx"], LEAST_BYTES, size),
         _latency(total["latency"]),
     ]
 

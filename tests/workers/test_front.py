@@ -205,7 +205,7 @@ def test_the_page_is_of_all_workers(workers: list[FakeWorker], http: Http, endpo
     (router,) = view["routers"]
     (destination,) = router["destinations"]
     assert destination["open"]["value"] == sum(each["open"]["value"] for each in destination["endpoints"]) == 3
-    assert sorted(each["address"] for each in destination["endpoints"]) == sorted(
+    assert sorted(each["key"] for each in destination["endpoints"]) == sorted(
         f"127.0.0.1:{each.port}" for each in endpoints
     )
     assert all(f"127.0.0.1:{each.port}" in page for each in endpoints)

@@ -23,6 +23,7 @@ export class Live {
     this.hiding = 0;
     this.wait = POLL_MS;
     this.paused = false;
+    this.asleep = false;
     this.mode = "live";
     this.heardAt = Date.now();
     this.streamTriedAt = 0;
@@ -43,13 +44,25 @@ export class Live {
     button.textContent = this.paused ? "Go on" : "Pause";
     if (this.paused) this.stop();
     else this.open();
+    this.asleep = false;
     this.say();
   }
 
   seen() {
     clearTimeout(this.hiding);
-    if (document.hidden) this.hiding = setTimeout(() => this.stop(), HIDDEN_MS);
-    else if (!this.paused && this.stream === null && this.timer === 0) this.open();
+    if (document.hidden) {
+      this.hiding = setTimeout(() => this.sleep(), HIDDEN_MS);
+    } else if (this.asleep) {
+      this.asleep = false;
+      if (!this.paused) this.open();
+    }
+  }
+
+  /** Browsers allow six connections to a server, over all tabs: one that nobody sees leaves its own to the others. */
+  sleep() {
+    this.asleep = true;
+    this.stop();
+    this.say();
   }
 
   stop() {
@@ -112,9 +125,10 @@ export class Live {
   }
 
   say() {
-    const lost = this.lost() && !document.hidden;
+    const lost = this.lost() && !this.asleep;
     document.documentElement.classList.toggle("stale", lost);
     if (this.paused) this.put(`paused at ${clock(this.heardAt)}`, "off");
+    else if (this.asleep) this.put(`not followed while hidden, since ${clock(this.heardAt)}`, "off");
     else if (lost) {
       const secs = Math.round((Date.now() - this.heardAt) / 1000);
       this.put(`no data since ${clock(this.heardAt)} (${secs} s); trying again`, "bad");

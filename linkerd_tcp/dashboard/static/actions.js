@@ -34,7 +34,8 @@ export async function send(path, fields = {}, headers = {}, method = "POST", sec
   }
 }
 
-/** One line at the foot of the page that stays until the next; `undo` is {verb, action}. */
+/** One line at the foot of the page that stays until the next; `undo` is {verb, action}. The element is always there, or
+ *  a screen reader would not hear of what is put into it. */
 export function say(text, state, undo = null) {
   line.replaceChildren();
   const words = document.createElement("span");
@@ -42,8 +43,12 @@ export function say(text, state, undo = null) {
   words.dataset.state = state;
   line.append(words);
   if (undo !== null) line.append(button(undo.verb, undo.action));
-  line.append(button("Close", () => { line.hidden = true; }));
-  line.hidden = false;
+  line.append(button("Close", close));
+}
+
+function close() {
+  line.replaceChildren();
+  document.getElementById("main").focus({ preventScroll: true }); // the button that had the focus has gone
 }
 
 function button(verb, action) {

@@ -1,6 +1,7 @@
 """What the delegator's page shows, of a dtab, a text to try in its place, and a path."""
 
 from collections.abc import Mapping
+from math import inf
 from time import monotonic
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ class Views:
     def __init__(self, shown: Shown) -> None:
         self.sources = Sources(shown)
         self._shown = shown
-        self._frame: tuple[float, Frame | None] = (0.0, None)
+        self._frame: tuple[float, Frame | None] = (-inf, None)
 
     def view(self, source: Source, path: str, text: str | None) -> dict[str, Any]:
         """`text` is tried in the place of the source's own, or behind it; None: what is in use.

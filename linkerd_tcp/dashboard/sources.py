@@ -3,6 +3,8 @@
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import closing
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from werkzeug.exceptions import HTTPException
@@ -23,6 +25,7 @@ MOST_NAMESPACES: Final = 300
 """Listed; any other can be asked for by its name."""
 
 PENDING_SECS: Final = 2.0
+FRESH_SECS: Final = 1.0
 OK: Final = 200
 
 ROUTER, NAMESPACE = "router", "namespace"
@@ -51,6 +54,7 @@ class Sources:
 
     def __init__(self, shown: Shown) -> None:
         self._shown = shown
+        self._known: tuple[float, list[dict[str, Any]]] = (-inf, [])
 
     @property
     def serves(self) -> bool:
@@ -94,7 +98,7 @@ class Sources:
     # Routers
 
     def _router(self, label: str) -> Source:
-        found = {shape["router"]: shape for shape in self._shown.dtabs()}
+        found = {shape["router"]: shape for shape in self._dtabs()}
         if label not in found:
             refuse(f"there is no router {cut(label)!r}; there are {', '.join(map(cut, found))}", 404)
         shape = found[label]
@@ -104,6 +108,14 @@ class Sources:
         kind = cut(str(shape["kind"]))
         where += f" It is not here: {kind} binds the names. Entries that are typed here are tried behind it, and win."
         return Source(ROUTER, label, "", where, replaces=False)
+
+    def _dtabs(self) -> list[dict[str, Any]]:
+        """Of now, or of a second ago: some are asked for over the network, and who types asks often."""
+        at, dtabs = self._known
+        if monotonic() - at >= FRESH_SECS:
+            dtabs = self._shown.dtabs()
+            self._known = (monotonic(), dtabs)
+        return dtabs
 
     # Namespaces
 

@@ -57,8 +57,32 @@ class NamerdHttpInterpreter:
     def delegation(self, path: Path, extra: Dtab | None = None) -> Watch[DelegateTree]:
         return self._client.delegation(path, extra)
 
+    def stored(self, secs: float) -> Dtab:
+        """The dtab that namerd binds by for this router, asked for now; LinkerdTcpError where it does not say."""
+        return self._client.stored(secs)
+
+    def instead(self, dtab: Dtab) -> "ByNamersOfNamerd":
+        """One that shows what namerd's namers make of `dtab` alone."""
+        return ByNamersOfNamerd(self._client, dtab)
+
     def close(self) -> None:
         self._client.close()
+
+
+class ByNamersOfNamerd:
+    """Delegations by another dtab than the stored one. It binds nothing, and `client` is another's to close."""
+
+    kind = KIND
+
+    def __init__(self, client: NamerdClient, dtab: Dtab) -> None:
+        self._client = client
+        self._dtab = dtab
+
+    def delegation(self, path: Path, extra: Dtab | None = None) -> Watch[DelegateTree]:
+        return self._client.delegation_by(path, self._dtab + extra if extra else self._dtab)
+
+    def close(self) -> None:
+        """Nothing runs here but what its watches end."""
 
 
 def _hosts_by(utilities: Namer) -> Callable[[str], Watch[Addr]]:

@@ -25,8 +25,8 @@ from linkerd_tcp.naming.namer import NamerFigures, WatchState
 from linkerd_tcp.naming.nametree import Alt, EmptyTree, FailTree, Leaf, Union
 from linkerd_tcp.naming.path import ROOT, Path
 from linkerd_tcp.naming.watch import Var, Watch
-from linkerd_tcp.net.turns import turn_loop
-from linkerd_tcp.wire.namerd import read_delegation
+from linkerd_tcp.net.turns import Turns, turn_loop
+from linkerd_tcp.wire.namerd import read_delegation, read_dtab
 from linkerd_tcp.wire.parsing import WireError
 
 MAX_PATHS: Final = 2_500
@@ -87,14 +87,29 @@ class NamerdClient:
 
     def delegation(self, path: Path, extra: Dtab | None = None) -> Watch[DelegateTree]:
         """namerd's own explanation of `path`: pending until its answer is there; why there is none is one, too."""
-        query = {"path": str(path), "dtab": self._dtab_text(extra)}
+        return self._explained(path, self._link.http.target("delegate", _query(path, self._dtab_text(extra))))
+
+    def delegation_by(self, path: Path, dtab: Dtab) -> Watch[DelegateTree]:
+        """The same, by `dtab` alone over namerd's namers."""
+        return self._explained(path, self._link.http.target_of_namers("delegate", _query(path, str(dtab))))
+
+    def stored(self, secs: float) -> Dtab:
+        """What names are bound by: namerd's entries of the namespace and those that are sent, asked for now and known
+        within `secs`. RequestFailed, WireError.
+        """
+        http, until = self._link.http, monotonic() + secs
+        with closing(http.open(http.target("dtabs", {}), secs)) as answer:
+            documents = read_all(answer, until)
+        return read_dtab(documents[-1] if documents else None, Turns().rest) + self._dtab
+
+    def _explained(self, path: Path, target: str) -> Watch[DelegateTree]:
         if self._closed or len(self._delegations) >= MAX_DELEGATIONS:
             self.figures.error("limit")
             words = f"more than {MAX_DELEGATIONS} explanations are asked of namerd at a time"
             return Var(DelegateTree(Step.EXCEPTION, path, message=words))
         asking = gevent.Greenlet()
         watch = Var(DelegateTree(Step.PENDING, path), on_close=lambda: asking.kill(block=False))
-        asking = gevent.spawn(self._delegate, path, {key: text for key, text in query.items() if text}, watch)
+        asking = gevent.spawn(self._delegate, path, target, watch)
         asking.name = f"namerd delegate {path}"[:200]
         self._delegations.add(asking)
         asking.rawlink(self._delegations.discard)
@@ -149,10 +164,10 @@ class NamerdClient:
         if self._addrs.get(followed.id) is followed:
             del self._addrs[followed.id]
 
-    def _delegate(self, path: Path, query: dict[str, str], watch: Var[DelegateTree]) -> None:
+    def _delegate(self, path: Path, target: str, watch: Var[DelegateTree]) -> None:
         http, began = self._link.http, monotonic()
         try:
-            with closing(http.open(http.target("delegate", query), DELEGATE_SECS)) as answer:
+            with closing(http.open(target, DELEGATE_SECS)) as answer:
                 self._link.answered()
                 documents = read_all(answer, began + DELEGATE_SECS)
             self._figures.requests.observe(monotonic() - began)
@@ -166,6 +181,10 @@ class NamerdClient:
     def _no_delegation(self, path: Path, cause: str, words: str) -> DelegateTree:
         self.figures.error(cause)
         return DelegateTree(Step.EXCEPTION, path, message=words)
+
+
+def _query(path: Path, dtab: str) -> dict[str, str]:
+    return {"path": str(path), "dtab": dtab} if dtab else {"path": str(path)}
 
 
 def _end_all(greenlets: list[gevent.Greenlet]) -> None:

@@ -6,13 +6,14 @@ import ssl
 from http.client import HTTPException
 from typing import Final
 
+from linkerd_tcp.errors import LinkerdTcpError
 from linkerd_tcp.wire.json_documents import shown
 from linkerd_tcp.wire.parsing import WireError
 
 _REFUSALS: Final = {errno.ECONNREFUSED: "refused", errno.ECONNRESET: "reset", errno.ETIMEDOUT: "timeout"}
 
 
-class RequestFailed(Exception):
+class RequestFailed(LinkerdTcpError):
     """A request without a good answer; counted under `cause`. The text has no user and password of the address.
 
     `of_namerd`: it says something of namerd as a whole, not of the name that was asked for.

@@ -65,7 +65,14 @@ class Http:
 
     def target(self, endpoint: str, query: Mapping[str, str]) -> str:
         """What is asked for: GET /api/1/<endpoint>/<namespace>?<query>."""
-        return f"{self._root}{endpoint}/{self._namespace}?{urlencode(query, quote_via=quote, safe='/')}"
+        return self._target(f"{endpoint}/{self._namespace}", query)
+
+    def target_of_namers(self, endpoint: str, query: Mapping[str, str]) -> str:
+        """The same of no namespace: GET /api/1/<endpoint>?<query>."""
+        return self._target(endpoint, query)
+
+    def _target(self, place: str, query: Mapping[str, str]) -> str:
+        return f"{self._root}{place}?{urlencode(query, quote_via=quote, safe='/')}"
 
     def open(self, target: str, head_secs: float) -> "Answer":
         """The answer to GET `target`, once its head is there and says 200. RequestFailed."""

@@ -6,6 +6,7 @@ raised, whatever goes in that `wire.json_documents` let through.
 """
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -13,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from linkerd_tcp.naming.addr import NEG, PENDING, Addr, Address, Bound, Failed, Pending
 from linkerd_tcp.naming.delegation import DelegateTree, Step
-from linkerd_tcp.naming.dtab import Dentry
+from linkerd_tcp.naming.dtab import Dentry, Dtab
 from linkerd_tcp.naming.name import BoundName
 from linkerd_tcp.naming.nametree import EMPTY, FAIL, Leaf, NameTree, NegTree, Weighted, union_of
 from linkerd_tcp.naming.nametree import NEG as NEG_TREE
@@ -37,6 +38,7 @@ MAX_TEXT_CHARS: Final = 500
 """Of a cause or message."""
 
 PAUSE_EVERY: Final = 64
+MAX_WEIGHT: Final = sys.float_info.max
 WEIGHT_KEY: Final = "endpoint_addr_weight"
 
 _IPV4: Final = re.compile(r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(?:\.(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}")
@@ -152,7 +154,7 @@ def _ip(value: Any, where: str) -> str:
 
 def _weight(value: Any, instead: float) -> float:
     """Finagle takes what is no number for 1 (`WeightedAddress.extract`)."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e308:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_WEIGHT:
         return float(value)
     return instead
 
@@ -217,6 +219,27 @@ class _TreeReader:
     def _first(self, values: list[Any], nesting: int) -> NameTree[BoundLeaf]:
         trees = [self.tree(each, nesting) for each in values]
         return next((tree for tree in trees if not isinstance(tree, NegTree)), NEG_TREE)
+
+
+# -- dtabs
+
+
+def read_dtab(value: Any, pause: Callable[[], object] = lambda: None) -> Dtab:
+    """A namespace's entries, `[{"prefix": ..., "dst": ...}]`; WireError. `pause` is called now and then."""
+    entries: list[Dentry] = []
+    for item in _items(value):
+        entry = _dentry({"dentry": item})
+        if entry is None:
+            raise _wrong(f"entry {len(entries) + 1}", 'an entry, {"prefix": ..., "dst": ...}', item)
+        entries.append(entry)
+        pause()
+    return Dtab(entries)
+
+
+def _items(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise _wrong("document", "a dtab, a list of entries", value)
+    return value
 
 
 # -- delegations

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from linkerd_tcp import registry
+from linkerd_tcp.errors import LinkerdTcpError
 from linkerd_tcp.interpreters.namerd_http import NamerdHttpConfig, NamerdHttpInterpreter
 from linkerd_tcp.naming.addr import Address, Bound
 from linkerd_tcp.naming.dtab import Dtab
@@ -121,4 +122,25 @@ def test_a_name_that_namerd_does_not_know_is_neg(namerd: Namerd) -> None:
     eventually(lambda: told)
     assert not has_addresses(watch.value)
     watch.close()
+    interpreter.close()
+
+
+def test_another_dtab_is_tried_by_namerd_s_namers_alone(namerd: Namerd) -> None:
+    interpreter = build(namerd, "/svc => /x")
+    other = interpreter.instead(Dtab.read("/svc => /y"))
+    delegation = other.delegation(WEB)
+    eventually(lambda: namerd.asked == ["/api/1/delegate?path=/svc/web&dtab=/svc%3D%3E/y"])
+    delegation.close()
+    other.close()
+    interpreter.close()
+
+
+def test_what_names_are_bound_by_can_be_read(namerd: Namerd) -> None:
+    namerd.state.dtabs["default"] = "/svc => /#/io.l5d.fs ; /svc/a => 2*/b & /c"
+    interpreter = build(namerd, "/own => /svc")
+    assert interpreter.stored(2) == Dtab.read("/svc => /#/io.l5d.fs ; /svc/a => 2*/b & /c ; /own => /svc")
+    interpreter.close()
+    interpreter = build(namerd, namespace="none")
+    with pytest.raises(LinkerdTcpError, match="404"):
+        interpreter.stored(2)
     interpreter.close()

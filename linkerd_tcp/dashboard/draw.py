@@ -1,12 +1,11 @@
 """Drawing a page: its template, with what every page has around it."""
 
-from time import time
 from typing import Any, Final
 
 from flask import Response, current_app, request
 
 from linkerd_tcp import __version__
-from linkerd_tcp.dashboard.cells import age
+from linkerd_tcp.dashboard.cells import moment
 from linkerd_tcp.dashboard.shown import Shown
 from linkerd_tcp.record import address_text
 from linkerd_tcp.web.guard import Guard
@@ -48,7 +47,7 @@ class Draw:
             "version": __version__,
             "address": address_text(self._shown.address),
             "pid": self._shown.pid,
-            "up": age(time() - self._started_at),
+            "started": moment(self._started_at),  # and no age: that would stand still on a page that is live
             "read_only": config.admin.read_only,
             "workers": config.workers,
         }

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.browser.chromium import Window, launched
+from tests.browser.demo import sentence, walk
 from tests.browser.worlds import STATES, World
+from tests.system.demo import Demo
+from tests.walkthrough import quote
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -88,7 +91,31 @@ def for_docs(browser: "Browser", folder: Path, warm_secs: float) -> list[str]:
         small = {"width": 360, "height": 780}
         _shoot(browser, world, problems, folder / "overview-360.png", "/", viewport=small, whole=False)
         _shoot(browser, world, problems, folder / "connection-failed.png", paths(world)["connection"])
+    _shoot_demo(browser, problems, folder)
     return problems
+
+
+def _shoot_demo(browser: "Browser", problems: list[str], folder: Path) -> None:
+    """What the README's walk through the demo shows; for it, also what is quoted there."""
+    with tempfile.TemporaryDirectory(prefix="linkerd-tcp-") as place, Demo(Path(place)) as demo:
+        demo.wait_until_begun()
+        window = Window(browser, demo.admin_url)
+        page = window.context.new_page()
+        quoted: list[str] = []
+
+        def shown(step: str) -> None:
+            page.wait_for_timeout(SETTLE_MS)
+            quoted.append(sentence(page, step))
+            if step != "endpoint":
+                page.screenshot(path=folder / f"demo-{step}.png", full_page=True)
+                reduce(folder / f"demo-{step}.png")
+
+        walk(page, demo, shown)
+        if folder == DOCS:
+            quote(quoted)
+        problems += [f"demo: {each}" for each in window.problems]
+        window.problems.clear()
+        window.close()
 
 
 @contextlib.contextmanager

@@ -273,7 +273,15 @@ def test_certificates_say_how_many_days_are_left(days: float, words: str, state:
 
 
 TEMPLATES = Environment(loader=PackageLoader("linkerd_tcp.dashboard"), autoescape=True)
-ABOUT = {"token": "t", "version": "1", "address": "a", "pid": 1, "up": "1 s", "read_only": False, "workers": 1}
+ABOUT = {
+    "token": "t",
+    "version": "1",
+    "address": "a",
+    "pid": 1,
+    "started": "2026-01-31T02:13:41Z",
+    "read_only": False,
+    "workers": 1,
+}
 
 
 def drawn(of: View, **about: Any) -> str:

@@ -100,7 +100,7 @@ def shown_prefix(discovery: Discovery) -> str:
 class Interpreter(Protocol):
     """Binds a destination path to live names; the caller closes the watch it got.
 
-    For the delegator's page it may have, besides: `dtab`, what it goes by; `instead(dtab)`, one that goes by another and
+    For the delegator's page it may have besides: `dtab`, what it goes by; `instead(dtab)`, one that goes by another and
     shares all else, for the caller to close; `stored(secs)`, the dtab where another process has it.
     """
 

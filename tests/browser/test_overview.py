@@ -171,7 +171,8 @@ def test_an_endpoint_is_drained_and_back_by_keyboard_alone(fresh: Fresh, window:
     world = fresh("busy", workers=workers)
     shown = window(world)
     page = shown.open()
-    endpoint = world.endpoints["web"][1]
+    # Where the fewest are open: who has more than the others gets no new one as long as those that last are unequal.
+    endpoint = min(world.endpoints["web"], key=lambda each: len(each.open))
     _press(page, "Drain", endpoint.address)
     dialog = page.get_by_role("dialog")
     assert endpoint.address in dialog.inner_text()

@@ -2,6 +2,7 @@
 
 from time import time
 from typing import Final
+from urllib.parse import quote
 
 from flask import Blueprint, Response
 
@@ -23,7 +24,7 @@ PATHS: Final = (
     ("/bindings.json", "each bound name, its tree, its balancers and their endpoints"),
     ("/namers.json", "what is discovered, how old it is, what failed"),
     ("/connections.json", "connections, open and ended, with ?state=, source=, path=, endpoint=, cause=, limit="),
-    ("/delegator.json?path=/svc", "how a path is resolved, with ?router= and dtab="),
+    ("/delegator.json?router={router}&path=/svc", "how a path is resolved; also with dtab="),
     ("/config.json", "the configuration in force"),
     ("/configuration.yaml", "the same as YAML"),
     ("/logging.json", "loggers and their levels"),
@@ -46,6 +47,7 @@ def add(routes: Blueprint, shown: Shown, draw: Draw) -> None:
     @routes.get("/help", endpoint="help")
     def page() -> Response:
         frame = shown.frame()
+        router = quote(shown.config.routers[0].label, safe="")
         facts = [
             *about(),
             ("Workers", str(shown.config.workers)),
@@ -58,7 +60,7 @@ def add(routes: Blueprint, shown: Shown, draw: Draw) -> None:
             "Help",
             facts=facts,
             remarks=[cut(remark) for remark in frame["remarks"]],
-            paths=PATHS,
+            paths=[(path.replace("{router}", router), words) for path, words in PATHS],
             namerd=shown.control is not None,
             documents=DOCUMENTS,
             read_it=READ_IT,

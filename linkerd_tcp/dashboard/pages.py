@@ -1,6 +1,7 @@
 """The paths of the pages. Each module adds its own."""
 
-from flask import Blueprint
+from flask import Blueprint, redirect
+from werkzeug import Response
 
 from linkerd_tcp.dashboard import (
     configuration_page,
@@ -18,4 +19,10 @@ def blueprint(shown: Shown, draw: Draw) -> Blueprint:
     routes = Blueprint("pages", __name__)
     for page in (overview_page, delegator_page, connections_page, logging_page, configuration_page, help_page):
         page.add(routes, shown, draw)
+
+    @routes.get("/favicon.ico")
+    def icon() -> Response:
+        """Browsers ask for it beside what is no page: /metrics, a story as text."""
+        return redirect("/static/icon.svg")
+
     return routes

@@ -198,7 +198,7 @@ if (source !== null) {
   input.addEventListener("input", soon);
   form.addEventListener("submit", (event) => { event.preventDefault(); ask(); });
   select.addEventListener("change", () => choose(select.value));
-  reset.addEventListener("click", () => { box.value = source.text; size(); ask(); box.focus(); });
+  reset.addEventListener("click", () => { box.value = source.text; old(true); size(); ask(); box.focus(); });
   spot.addEventListener("click", toSpot);
   document.getElementById("copy").addEventListener("click", async () => {
     share();

@@ -1,14 +1,14 @@
 """What tests ask of a page as it stands in the browser."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 T = TypeVar("T")
-RULES: Final = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]
+TAGS: Final = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]
 SERIOUS: Final = {"serious", "critical"}
 
 FOCUSED: Final = """() => {
@@ -30,11 +30,12 @@ FOCUSED: Final = """() => {
 }"""
 
 
-def violations(page: "Page") -> list[str]:
-    """What axe finds that is serious or critical, each with the elements it is about."""
+def violations(page: "Page", rules: Sequence[str] = ()) -> list[str]:
+    """What axe finds that is serious or critical, each with the elements it is about. `rules`: only these."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]})
+    only = {"type": "rule", "values": list(rules)} if rules else {"type": "tag", "values": TAGS}
+    found = Axe().run(page, options={"runOnly": only, "resultTypes": ["violations"]})
     return [
         f"{each['id']} ({each['impact']}): {each['help']}: "
         + "; ".join(node["html"][:160] for node in each["nodes"][:3])

@@ -113,6 +113,15 @@ def test_every_link_leads_somewhere(world: World, window: Callable[..., Window])
 
 
 @pytest.mark.parametrize("world", ["empty"], indirect=True)
+@pytest.mark.parametrize("path", ["/metrics", "/ready", "/bindings.json", "/configuration.yaml"])
+def test_what_is_no_page_can_be_looked_at_too(world: World, window: Callable[..., Window], path: str) -> None:
+    shown = window(world)
+    page = shown.open(path)
+    page.wait_for_timeout(200)  # for what the browser asks for by itself
+    assert page.locator("body").inner_text()
+
+
+@pytest.mark.parametrize("world", ["empty"], indirect=True)
 def test_what_is_wrong_with_a_page_is_found(world: World, window: Callable[..., Window]) -> None:
     """The tests' own promise: each of these would fail any of them."""
     shown = window(world)

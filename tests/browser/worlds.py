@@ -154,7 +154,7 @@ def busy(folder: Path, **options: Any) -> Iterator[World]:
 
 @contextlib.contextmanager
 def broken(folder: Path, **options: Any) -> Iterator[World]:
-    """An endpoint that refuses, one that is drained, a namer gone stale, a refused reload, a certificate that ends."""
+    """Endpoints that refuse, one that is drained, a namer gone stale, a refused reload, a certificate that ends."""
     namerd_folder = folder / "namerd"
     namerd_folder.mkdir()
     namerd_port = free_port()
@@ -170,6 +170,7 @@ def broken(folder: Path, **options: Any) -> Iterator[World]:
             world.load("web", 30)
             world.load("api", 10)
             world.load("nowhere", 1)
+            world.load("old", 0.5)
             remotely = Held(world.traffic, world.proxy.port("remote"), 2)
             world.held.append(remotely)
             namerd.close()

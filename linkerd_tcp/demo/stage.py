@@ -37,8 +37,8 @@ Clients connect {per_second} times a second to three backends:
 
 Look, too:
 
-  at a connection that failed, and says why: {admin}connections?state=closed&cause=not_found
-  where /svc/shop goes, and in what shares:  {admin}delegator#path=/svc/shop
+  at a connection that failed, and says why: {admin}connections?state=failed
+  where /svc/shop goes, and in what shares:  {admin}delegator?path=/svc/shop
 
 Take part:
 

@@ -32,7 +32,9 @@ def browser() -> "Iterator[Browser]":
 
 
 @pytest.fixture(scope="session")
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, browser: "Browser"
+) -> Iterator[World]:
     """The program in a state of `worlds.STATES`, "busy", or with that many workers, "busy 2".
 
     A test leaves it as it found it. Made once: pytest runs all tests of a state one after the other.
@@ -43,7 +45,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Callable[..., World]]:
+def fresh(tmp_path: Path, browser: "Browser") -> Iterator[Callable[..., World]]:
     """The program in such a state for this test alone, which may break it: `fresh("busy", workers=2)`.
 
     Options are those of `worlds.configuration`.

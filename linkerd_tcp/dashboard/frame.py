@@ -192,8 +192,8 @@ class Reload(TypedDict):
 
 
 class Series(TypedDict):
-    """Points of STEP_SECS each, the newest last; None where nothing was measured, and fewer than STEPS where that is so
-    from the first one on. Rates are per second.
+    """Points of STEP_SECS each, the newest last; None where nothing was measured, and fewer than STEPS where that is
+    so of the first ones. Rates are per second.
     """
 
     open: list[float | None]

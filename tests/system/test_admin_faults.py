@@ -158,6 +158,7 @@ def test_beyond_its_streams_everything_else_is_answered(tmp_path: Path, backend:
             until("a stream that has ended makes room", one_more)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_stop_waits_for_no_stream(tmp_path: Path, backend: Backend, workers: int) -> None:
     conf = config([backend.address], admin={"graceSecs": 1}, workers=workers)
@@ -296,6 +297,7 @@ def test_streams_over_tls_end_with_their_readers_and_with_the_program(
         assert b"event: bye" in said
 
 
+@pytest.mark.alone
 def test_slow_handshakes_keep_nobody_out(tmp_path: Path, ca: Authority, backend: Backend) -> None:
     with Secure(tmp_path, ca, endpoints=[backend.address]) as proxy, contextlib.ExitStack() as stack:
         before = latencies(proxy, after(2))

@@ -23,7 +23,6 @@ from linkerd_tcp.workers.gather import Answer, Question, Reply, Silence, lines
 from linkerd_tcp.workers.logs import log_lines
 from linkerd_tcp.workers.merge import merge_pages, read_page
 from linkerd_tcp.workers.moment import Moment
-from linkerd_tcp.workers.moment import Moment
 
 if TYPE_CHECKING:
     from linkerd_tcp.controller.control import Control

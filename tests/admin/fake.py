@@ -13,8 +13,8 @@ from linkerd_tcp.config.app import AppConfig
 from linkerd_tcp.config.load import parse_config
 from linkerd_tcp.controller.control import Control
 from linkerd_tcp.errors import Cause
-from linkerd_tcp.last_lines import LogLine
 from linkerd_tcp.history import History
+from linkerd_tcp.last_lines import LogLine
 from linkerd_tcp.naming.namer import Namer
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.descriptors import Capacity

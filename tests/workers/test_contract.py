@@ -31,6 +31,8 @@ OTHERWISE = {
     "test_what_is_no_id_is_refused",
     "test_a_record_that_closed_since_it_was_found_is_not_shown_as_open",
     "test_the_value_of_a_watch_is_its_first_addresses_or_its_words",
+    "test_the_dtab_of_each_router_is_shown_as_it_is_written_and_where",
+    "test_another_dtab_goes_through_the_same_transformers",
 }
 
 for module in (test_actions, test_connections, test_delegator, test_guard, test_reads):

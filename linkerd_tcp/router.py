@@ -22,6 +22,7 @@ from linkerd_tcp.config.router import RouterConfig
 from linkerd_tcp.connectors import connector_for
 from linkerd_tcp.errors import Cause, ConnectionFailed
 from linkerd_tcp.figures import RouterFigures, count
+from linkerd_tcp.lost import LostPaths
 from linkerd_tcp.naming import nametree
 from linkerd_tcp.naming.addr import PENDING, Failed, Pending
 from linkerd_tcp.naming.delegate import to_json
@@ -190,6 +191,7 @@ class Router:
         self._keys: dict[Balancer, BalancerKey] = {}
         self._explained_at = 0.0
         self._drained: Drained = {} if drained is None else drained
+        self.lost = LostPaths()
 
     def connect(self, path: Path, record: Record, until: float) -> Connection:
         """A connection to an endpoint of `path`, by `until` (time.monotonic seconds).
@@ -219,6 +221,8 @@ class Router:
         except ConnectionFailed as failure:
             if record.bound is None:
                 count(self.figures.errors, failure.cause)
+                if not route.is_bound:
+                    self.lost.note(path, route.tree)
             record.explanation = self._explain(path)
             raise
         record.endpoint = endpoint.text
@@ -303,6 +307,8 @@ class Router:
         """Keep `route` where it belongs now: its binding has changed."""
         here, there = (self._bound, self._unbound) if route.is_bound else (self._unbound, self._bound)
         there.pop(route.path, None)
+        if route.is_bound:
+            self.lost.found(route.path)
         if route.path not in here:
             most = self.config.binding_cache.paths if route.is_bound else UNBOUND_ROUTES
             while len(here) >= most:

@@ -36,6 +36,7 @@ ORDER = [
     "starttls",
     "terminator",
     "preface",
+    "lost",
     "router",
     "server",
     "history",

@@ -1,7 +1,7 @@
 """The destinations and endpoints of a frame. Of many, the first are chosen, and besides what is in trouble."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from time import monotonic, time
 from typing import Any, NamedTuple
 
@@ -14,6 +14,8 @@ from linkerd_tcp.dashboard.together import TROUBLE_SECS, destinations_together
 from linkerd_tcp.errors import Cause
 from linkerd_tcp.naming import nametree
 from linkerd_tcp.naming.addr import Bound, Failed, Pending
+from linkerd_tcp.naming.name import Binding
+from linkerd_tcp.naming.path import Path
 from linkerd_tcp.net.turns import Turns
 from linkerd_tcp.record import Record
 from linkerd_tcp.router import Route, Router
@@ -142,27 +144,26 @@ def _router(label: str, router: Router, count: Bytes, room: _Room, turns: Turns)
         "servers": [],
         "destinations": rows,
         "moreDestinations": len(left_out - {row["bound"] for row in rows}),
-        "unbound": list(map(_unbound, unbound[: shapes.MOST_PATHS])),
+        "unbound": [_unbound(path, tree) for path, tree in islice(unbound.items(), shapes.MOST_PATHS)],
         "moreUnbound": max(0, len(unbound) - shapes.MOST_PATHS),
         "errors": causes(router.figures.errors),
     }
 
 
-def _paths(router: Router, turns: Turns) -> tuple[dict[Balancer, list[Route]], list[Route]]:
-    """The routes that lead to each balancer, and those that lead nowhere."""
+def _paths(router: Router, turns: Turns) -> tuple[dict[Balancer, list[Route]], dict[Path, Binding]]:
+    """The routes that lead to each balancer, and the paths that lead nowhere or did a moment ago."""
     to: dict[Balancer, list[Route]] = {}
-    nowhere: list[Route] = []
+    nowhere = router.lost.recent()
     for route in router.routes():
         turns.rest()
         if not route.is_bound:
-            nowhere.append(route)
+            nowhere[route.path] = route.tree
         for balancer in dict.fromkeys(route.balancers.values()):
             to.setdefault(balancer, []).append(route)
     return to, nowhere
 
 
-def _unbound(route: Route) -> shapes.Unbound:
-    tree = route.tree
+def _unbound(path: Path, tree: Binding) -> shapes.Unbound:
     kind = "empty"  # also what leads to nothing but branches that are
     if isinstance(tree, Pending | Failed):
         kind = type(tree).__name__.lower()
@@ -170,7 +171,7 @@ def _unbound(route: Route) -> shapes.Unbound:
         kind = "neg"
     elif tree == nametree.FAIL:
         kind = "fail"
-    return {"path": str(route.path), "type": kind, "cause": tree.cause if isinstance(tree, Failed) else None}
+    return {"path": str(path), "type": kind, "cause": tree.cause if isinstance(tree, Failed) else None}
 
 
 def _destination(

@@ -89,7 +89,7 @@ class Balancer:
         self._max_attempts = settings.max_attempts
         self._max_waiters = settings.max_waiters
         self._endpoints = EndpointSet(drained)
-        self._fail_fast = FailFast(settings.fail_fast, self._endpoints, self.figures, clock)
+        self._fail_fast = FailFast(settings.fail_fast, self._endpoints, self.figures, clock, bound)
         self._picker = settings.load_balancer.build(random or Random())
         self._candidates: list[Endpoint] = []
         self._closed = False

@@ -4,6 +4,7 @@ Nothing dials a failed endpoint by itself: once its penalty is over, one client'
 to try it, and goes elsewhere if that fails.
 """
 
+import logging
 from collections.abc import Callable
 from math import inf
 from time import time
@@ -11,12 +12,24 @@ from time import time
 from linkerd_tcp.balancers.endpoints import Endpoint, EndpointSet, State
 from linkerd_tcp.balancers.settings import FailFastSettings
 from linkerd_tcp.figures import BalancerFigures
+from linkerd_tcp.net.throttle import Throttle
+
+_log = logging.getLogger(__name__)
 
 
 class FailFast:
     """`next_probe_at`, on the balancer's clock: before it, `due` answers None and need not be asked."""
 
-    __slots__ = ("_clock", "_endpoints", "_figures", "_max_failures", "_penalty_secs", "next_probe_at")
+    __slots__ = (
+        "_clock",
+        "_endpoints",
+        "_figures",
+        "_max_failures",
+        "_name",
+        "_penalty_secs",
+        "_throttle",
+        "next_probe_at",
+    )
 
     def __init__(
         self,
@@ -24,7 +37,11 @@ class FailFast:
         endpoints: EndpointSet,
         figures: BalancerFigures,
         clock: Callable[[], float],
+        name: object = "",
     ) -> None:
+        self._name = name
+        """Whose endpoints they are, for the log."""
+        self._throttle = Throttle()
         self._max_failures = settings.max_consecutive_failures
         self._penalty_secs = settings.failure_penalty_secs
         self._endpoints = endpoints
@@ -58,6 +75,8 @@ class FailFast:
             endpoint.ejections += 1
             self._endpoints.fail(endpoint)
             endpoint.failed_since = time()
+            why = endpoint.last_error or endpoint.text
+            self._say(logging.WARNING, f"taken out after {endpoint.consecutive_failures} failures in a row: {why}")
         elif endpoint.state is not State.FAILED:
             return
         endpoint.probing = False
@@ -72,6 +91,7 @@ class FailFast:
         if endpoint.state is State.FAILED:
             self._figures.revivals += 1
             self._endpoints.revive(endpoint)
+            self._say(logging.INFO, f"back: {endpoint.text}")
 
     def undecided(self, endpoint: Endpoint) -> None:
         """A trial ended without saying anything of the endpoint: the next connection may be the one that tries it."""
@@ -85,3 +105,10 @@ class FailFast:
             now = self._clock()
             self._endpoints.pardon(endpoint, now)
             self.next_probe_at = now
+
+    def _say(self, level: int, words: str) -> None:
+        """In the log: one of each kind now and then, since all endpoints of a name may go at once."""
+        unsaid = self._throttle.ask(level)
+        if unsaid is not None:
+            more = f" ({unsaid} more like this)" if unsaid else ""
+            _log.log(level, "%s: %s%s", self._name, words, more)

@@ -21,7 +21,7 @@ class Bench:
         self.a, self.b, self.c = self.sets
         self.figures = BalancerFigures()
         settings = SimpleNamespace(max_consecutive_failures=3, failure_penalty_secs=60)
-        self.fail_fast = FailFast(settings, self.sets, self.figures, lambda: self.now)
+        self.fail_fast = FailFast(settings, self.sets, self.figures, lambda: self.now, "/#/x/web")
 
     def eject(self, endpoint: Endpoint) -> None:
         for _ in range(3):
@@ -142,3 +142,18 @@ def test_what_is_said_of_an_endpoint_that_is_gone_changes_nothing(bench: Bench) 
     bench.eject(bench.a)
     assert bench.a.state is State.GONE
     assert (bench.figures.ejections, bench.figures.revivals) == (0, 0)
+
+
+def test_the_log_says_who_is_taken_out_and_who_is_back_and_not_of_each_of_many(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    bench.a.last_error = "10.0.0.1:1: connection refused"
+    for endpoint in (bench.a, bench.b, bench.c):
+        bench.eject(endpoint)
+    for endpoint in (bench.a, bench.b):
+        bench.fail_fast.succeeded(endpoint)
+    assert [record.getMessage() for record in caplog.records] == [
+        "/#/x/web: taken out after 3 failures in a row: 10.0.0.1:1: connection refused",
+        "/#/x/web: back: 10.0.0.1:1",
+    ]

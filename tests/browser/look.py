@@ -15,8 +15,8 @@ FOCUSED: Final = """() => {
   const node = document.activeElement;
   if (node === null || node === document.body) return null;
   const box = node.getBoundingClientRect();
-  const style = getComputedStyle(node);
-  const ring = (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 1) || style.boxShadow !== 'none';
+  const hasRing = (style) => style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 1;
+  const ring = [node, node.parentElement].some((each) => hasRing(getComputedStyle(each)));
   const middle = document.elementFromPoint(box.x + box.width / 2, box.y + Math.min(box.height, 40) / 2);
   const name = (node.getAttribute('aria-label') || node.innerText || node.value || node.name || node.id || '');
   node.dataset.seenByTest ??= String(window.seenByTest = (window.seenByTest ?? 0) + 1);

@@ -7,7 +7,6 @@ import pytest
 
 from tests.browser import look
 from tests.browser.chromium import Window
-from tests.browser.screenshots import failed_connection
 from tests.browser.worlds import World
 
 if TYPE_CHECKING:
@@ -119,10 +118,10 @@ def test_one_that_failed_explains_itself(world: World, window: Windows) -> None:
 
 @pytest.mark.parametrize("world", ["broken", "broken 2"], indirect=True)
 def test_one_that_was_tried_in_vain_names_where_and_why(world: World, window: Windows) -> None:
-    id_ = failed_connection(world)
-    assert id_ is not None
-    everyone: list[dict[str, Any]] = world.proxy.get_json("/connections.json?state=closed&limit=2000")["connections"]
-    (record,) = [row for row in everyone if row["id"] == id_]
+    everyone = world.proxy.get_json("/connections.json?state=closed&path=/svc/web&limit=2000")
+    found: list[dict[str, Any]] = everyone["connections"]
+    record = next(row for row in found if row["attempts"] and row["attempts"][0]["error"] is not None)
+    id_ = record["id"]
     page = window(world).open(f"/connections/{id_}")
     story = page.locator("ol.story li").all_inner_texts()
     attempt = record["attempts"][0]

@@ -1,5 +1,6 @@
 """What every page has around it: the bar, the way past it, the choice of a theme, and nothing from elsewhere."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -32,7 +33,7 @@ def test_a_page_says_what_it_is_and_of_which_process(world: World, window: Calla
     assert world.url.removeprefix("http://") in bar
     assert __version__ in bar
     assert str(world.proxy.pid) in bar
-    here = page.locator('nav [aria-current="page"]')
+    here = page.get_by_role("navigation", name="Pages").locator("[aria-current=page]")
     assert here.all_inner_texts() == [PAGES[path]]
 
 
@@ -134,3 +135,22 @@ def test_what_is_wrong_with_a_page_is_found(world: World, window: Callable[..., 
     page.wait_for_timeout(500)
     assert [sign for sign in signs if not any(sign in problem for problem in shown.problems)] == [], shown.problems
     shown.problems.clear()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_where_nothing_may_be_changed_nothing_can_be_pressed(
+    fresh: Callable[..., World], window: Callable[..., Window], workers: int
+) -> None:
+    world = fresh("busy", workers=workers, admin={"readOnly": True})
+    page = window(world).open()
+    (open_, *_) = world.proxy.get_json("/connections.json?state=open&limit=1")["connections"]
+    changes = re.compile("drain|close it|set the level|change|undo|reload the file|save|create|delete", re.IGNORECASE)
+    for path in [*PAGES, f"/connections/{open_['id']}"]:
+        page.goto(path)
+        page.wait_for_timeout(1_200 if path == "/" else 200)
+        buttons = page.locator("button:visible").all_inner_texts()
+        assert [button for button in buttons if changes.search(button)] == [], path
+        assert "read only" in page.get_by_role("banner").inner_text()
+    page.goto("/delegator#router=default&path=/svc/web")
+    page.locator("#text").fill("/svc => /#/io.l5d.fs/canary ;")
+    page.get_by_text("not used for traffic").wait_for()

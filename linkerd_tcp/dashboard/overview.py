@@ -146,7 +146,7 @@ def _failed_words(new: float | None, failed: float | None, seconds: PerSecond | 
     """What share of the new ones, and why."""
     if not failed:
         return "none" if failed is not None else NOTHING
-    words = [f"{_share(failed / new)} of new"] if new else []
+    words = [_share(failed / new)] if new else []
     if seconds is not None and seconds.causes:
         top = max(seconds.causes, key=lambda cause: seconds.causes[cause])
         words.append(f"mostly {top}" if len(seconds.causes) > 1 else top)

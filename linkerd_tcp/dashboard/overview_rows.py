@@ -167,14 +167,14 @@ def _destination(
 
 
 def _state(destination: Destination) -> dict[str, str]:
-    """`2 of 3 available`; the word of the address where there are none."""
-    known, available = destination["available"] + destination["failed"], destination["available"]
+    """`2 of 3 available`, without those that are drained; the word of the address where there are none."""
+    known, left = destination["available"] + destination["failed"], usable(destination)
     if not known:
         words = {"neg": "no such name", "failed": "look-up failed", "pending": "not known yet"}
         kind = destination["addr"]["type"]
         return {"text": words.get(kind, "no endpoint"), "state": WARN if kind == "pending" else BAD}
-    text = f"{available} of {known} available"
-    if not usable(destination):
+    text = f"{left} of {known} available"
+    if not left:
         return {"text": text, "state": BAD}
     return {"text": text, "state": WARN if destination["failed"] or destination["drained"] else GOOD}
 

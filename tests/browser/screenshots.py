@@ -84,12 +84,11 @@ def for_docs(browser: "Browser", folder: Path, warm_secs: float) -> list[str]:
     """Writes those that the documentation shows."""
     problems: list[str] = []
     with _running("busy", warm_secs) as world:
-        _shoot(browser, world, problems, folder / "overview-busy-dark.png", "/", color_scheme="dark")
+        _shoot(browser, world, problems, folder / "overview-busy-dark.png", "/", size=(1280, 1100), color_scheme="dark")
         _shoot(browser, world, problems, folder / "delegator.png", paths(world)["delegator"])
     with _running("broken", warm_secs) as world:
-        _shoot(browser, world, problems, folder / "overview-broken.png", "/")
-        small = {"width": 360, "height": 780}
-        _shoot(browser, world, problems, folder / "overview-360.png", "/", viewport=small, whole=False)
+        _shoot(browser, world, problems, folder / "overview-broken.png", "/", size=(1280, 1500))
+        _shoot(browser, world, problems, folder / "overview-360.png", "/", size=(360, 780))
         _shoot(browser, world, problems, folder / "connection-failed.png", paths(world)["connection"])
     _shoot_demo(browser, problems, folder)
     return problems
@@ -137,12 +136,22 @@ def _window(browser: "Browser", world: World, problems: list[str], what: str, **
 
 
 def _shoot(
-    browser: "Browser", world: World, problems: list[str], out: Path, path: str, *, whole: bool = True, **options: Any
+    browser: "Browser",
+    world: World,
+    problems: list[str],
+    out: Path,
+    path: str,
+    *,
+    size: tuple[int, int] | None = None,
+    **options: Any,
 ) -> None:
+    """A picture of the whole page; or of what is seen of it, with `size`."""
+    if size is not None:
+        options["viewport"] = {"width": size[0], "height": size[1]}
     with _window(browser, world, problems, out.name, **options) as page:
         page.goto(path)
         page.wait_for_timeout(SETTLE_MS)
-        page.screenshot(path=out, full_page=whole)
+        page.screenshot(path=out, full_page=size is None)
     reduce(out)
 
 

@@ -24,7 +24,7 @@ from linkerd_tcp.connectors import client_problems_of
 from linkerd_tcp.errors import ConfigError, DtabError, LinkerdTcpError, StartError
 from linkerd_tcp.explain import check_namers, explain
 from linkerd_tcp.interpreters import discovery_problems_of
-from linkerd_tcp.logs import configure
+from linkerd_tcp.logs import Logs, configure
 from linkerd_tcp.naming.path import Path
 from linkerd_tcp.record import address_text
 from linkerd_tcp.workers.settings import Opened, number_of_workers, spare_the_collector
@@ -109,8 +109,7 @@ def _serve_alone(config: AppConfig, path: str, ports: tuple[int, int] | None, st
         if ports is not None:
             backends = ExampleBackends(*ports)
             backends.start()
-        app = App(config, lambda: _load_again(path), logs)
-        app.start()
+        app = _started(config, path, logs, stage)
     except StartError as error:
         logs.close(1.0)
         print(f"linkerd-tcp: {error}", file=sys.stderr)
@@ -131,6 +130,18 @@ def _serve_alone(config: AppConfig, path: str, ports: tuple[int, int] | None, st
             backends.close()
         logs.close(1.0)
     return OK
+
+
+def _started(config: AppConfig, path: str, logs: Logs, stage: "Stage | None") -> App:
+    app = App(config, lambda: _load_again(path), logs)
+    try:
+        app.start()
+    except StartError:
+        # Another one may have come between the demo's look at the port and this.
+        if stage is None or not stage.leave_port():
+            raise
+        return _started(_load(path), path, logs, None)
+    return app
 
 
 def _begin(stage: "Stage", app: App) -> None:

@@ -109,7 +109,7 @@ def write(folder: Path, steady: int, slow: int, flaky: int) -> None:
     """demo.yml and the endpoint files beside it. Admin gets its usual port unless that is taken."""
     text = files("linkerd_tcp.demo").joinpath("demo.yml").read_text("utf-8")
     if not _is_free(ADMIN_PORT):
-        text = text.replace(f"  port: {ADMIN_PORT}\n", f"  port: 0  # {ADMIN_PORT} was taken\n")
+        text = on_any_port(text)
     disco = folder / "disco"
     disco.mkdir()
     values = {"steady": steady, "slow": slow, "flaky": flaky}
@@ -117,6 +117,11 @@ def write(folder: Path, steady: int, slow: int, flaky: int) -> None:
     (disco / "web.yml").write_text(_WEB.format(**values, **times))
     (disco / "canary.yml").write_text(_CANARY.format(**values))
     (folder / "demo.yml").write_text(text)
+
+
+def on_any_port(text: str) -> str:
+    """demo.yml with its admin on a port that is free."""
+    return text.replace(f"  port: {ADMIN_PORT}\n", f"  port: 0  # {ADMIN_PORT} was taken\n")
 
 
 def _is_free(port: int) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 import gevent
 
-from linkerd_tcp.demo.cast import DOWN_SECS, FIRST_SECS, SLOW_SECS, UP_SECS
+from linkerd_tcp.demo.cast import DOWN_SECS, FIRST_SECS, SLOW_SECS, UP_SECS, on_any_port
 from linkerd_tcp.demo.load import PER_SEC
 from linkerd_tcp.errors import StartError
 from linkerd_tcp.record import address_text
@@ -78,6 +78,14 @@ class Stage:
     def path(self) -> str:
         """The configuration file."""
         return str(self.folder / "demo.yml")
+
+    def leave_port(self) -> bool:
+        """Let admin have any port; False if it had already."""
+        file = Path(self.path)
+        before = file.read_text("utf-8")
+        after = on_any_port(before)
+        file.write_text(after, "utf-8")
+        return after != before
 
     def begin(self, servers: list[tuple[str, int]], admin_url: str) -> str:
         """Let clients connect to the addresses of the file's two servers; what to tell the person who looks."""

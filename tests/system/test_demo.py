@@ -4,6 +4,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,17 @@ def test_beside_another_one_it_takes_other_ports(demo: Demo, tmp_path: Path) -> 
         second.wait_until_begun()
         assert second.admin_url != demo.admin_url
         assert second.get("/ready")[0] == 200
+
+
+def test_several_that_start_at_once_do_not_take_the_same_port(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+    with ExitStack() as stack:
+        demos = [stack.enter_context(Demo(folder)) for folder in folders]
+        for demo in demos:
+            demo.wait_until_begun()
+        assert len({demo.admin_url for demo in demos}) == len(demos)
 
 
 def test_it_has_a_configuration_of_its_own(tmp_path: Path) -> None:

@@ -4,17 +4,25 @@ const token = document.querySelector('meta[name="l5d-token"]').content;
 const dialog = document.getElementById("ask");
 const line = document.getElementById("result");
 
+let asked = null;
+
 /** Whether the reader wants this; `words` name the consequence, and Cancel is the default. */
 export function confirmed(title, words, verb) {
   document.getElementById("ask-title").textContent = title;
   document.getElementById("ask-words").textContent = words;
   document.getElementById("ask-yes").textContent = verb;
+  asked?.(false);
   dialog.returnValue = "";
   dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
-  });
+  return new Promise((resolve) => { asked = resolve; });
 }
+
+// It comes a moment after the dialog has closed: the next question may be open by then, and is not answered by this.
+dialog.addEventListener("close", () => {
+  if (dialog.open) return;
+  asked?.(dialog.returnValue === "yes");
+  asked = null;
+});
 
 /** The answer to a POST of `fields`: {ok, status, body}. An error that did not come from the server is status 0. */
 export async function send(path, fields = {}, headers = {}, method = "POST", secs = 15) {

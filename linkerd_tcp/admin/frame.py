@@ -168,4 +168,12 @@ def _of_server(server: Server) -> Iterator[shapes.Certificate]:
 
 def certificates(where: str, identities: "Mapping[str, Identity]") -> Iterator[shapes.Certificate]:
     for name, identity in identities.items():
-        yield {"where": where, "identity": name, "notAfter": identity.not_after.timestamp()}
+        names = identity.sans
+        yield {
+            "where": where,
+            "identity": name,
+            "subject": identity.subject,
+            "names": list(names[: shapes.MOST_PATHS]),
+            "moreNames": max(0, len(names) - shapes.MOST_PATHS),
+            "notAfter": identity.not_after.timestamp(),
+        }

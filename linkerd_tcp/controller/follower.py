@@ -123,7 +123,7 @@ class Follower:
             state = self._table.get(ns) if not self._table.closed else None
             if state is not None:
                 kind = "bound" if isinstance(state, Versioned) else "failed"
-                value = f"{len(state.dtab)} entries" if isinstance(state, Versioned) else state.cause
+                value = state.in_words if isinstance(state, Versioned) else state.cause
                 name = str(Path(ns.split("/")))
                 yield WatchState(
                     name, kind, 0, file.last_good_at, file.error, file.error_at, next_attempt_at=None, value=value

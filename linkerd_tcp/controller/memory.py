@@ -119,8 +119,7 @@ class MemoryStore:
         for ns in self._table.names:
             state = self._table.get(ns) if not self._table.closed else None
             if isinstance(state, Versioned):
-                entries = f"{len(state.dtab)} entries"
-                yield WatchState(str(Path(ns.split("/"))), "bound", 0, self.figures.last_good_at, value=entries)
+                yield WatchState(str(Path(ns.split("/"))), "bound", 0, self.figures.last_good_at, value=state.in_words)
 
     def close(self) -> None:
         self._table.close()

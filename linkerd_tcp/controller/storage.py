@@ -34,6 +34,10 @@ class Versioned:
     dtab: Dtab
     version: bytes
 
+    @property
+    def in_words(self) -> str:
+        return "1 entry" if len(self.dtab) == 1 else f"{len(self.dtab)} entries"
+
 
 @dataclass(frozen=True, slots=True)
 class Broken:

@@ -10,6 +10,7 @@ from linkerd_tcp.dashboard.trouble import (
     MOST_NAMED,
     Item,
     anchor,
+    certificate_name,
     destination_anchor,
     linked,
     of_router,
@@ -161,7 +162,7 @@ def _certificate(certificate: Certificate, now: float) -> Iterator[Item]:
     if left > EXPIRES_SOON_DAYS * DAY_SECS:
         return
     key = anchor("certificate", certificate["where"], certificate["identity"])
-    what = f"The certificate {certificate['identity']} of {certificate['where']}"
+    what = f"The certificate {certificate_name(certificate)} of {certificate['where']}"
     expired = left <= 0
     state = BAD if left <= EXPIRES_NOW_DAYS * DAY_SECS else WARN
     happened, why = ("has expired", "") if expired else ("expires", f"in {age(left)}.")

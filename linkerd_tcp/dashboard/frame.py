@@ -159,6 +159,11 @@ class Certificate(TypedDict):
     where: str
     """`server 127.0.0.1:7474`, `admin`."""
     identity: str
+    """The server name, exact or `*.example.com`, that it is configured for; `*` is the default one."""
+    subject: str
+    names: list[str]
+    """At most MOST_PATHS of those in it: `DNS:www.example.com`."""
+    moreNames: int
     notAfter: float
 
 

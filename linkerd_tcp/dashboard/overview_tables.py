@@ -5,7 +5,7 @@ from typing import Final
 from linkerd_tcp.dashboard.attention import DAY_SECS, EXPIRES_NOW_DAYS, EXPIRES_SOON_DAYS
 from linkerd_tcp.dashboard.cells import BAD, GOOD, NOTHING, OFF, WARN, Cell, Row, age, ago, cut, mark, moment, number
 from linkerd_tcp.dashboard.frame import Certificate, Namer, Watch, Worker
-from linkerd_tcp.dashboard.trouble import anchor
+from linkerd_tcp.dashboard.trouble import anchor, certificate_name
 
 _WORKERS: Final = {"serving": GOOD, "starting": WARN, "leaving": OFF, "gone": BAD}
 _WATCHES: Final = {"bound": GOOD, "neg": WARN, "pending": WARN, "failed": BAD}
@@ -34,8 +34,8 @@ def namer_rows(namer: Namer, now: float) -> list[Row]:
     for row, watch in zip(rows, namer["watches"], strict=True):
         row["key"] = anchor("watch", namer["prefix"], watch["name"])
     if not rows:
-        words = f"{cut(namer['kind'])}: nothing asked for yet"
-        rows = [{**_NO_WATCH, "key": f"{key}-none", "id": key, "prefix": prefix, "state": mark(words, OFF)}]
+        idle: Cell = {"text": "nothing asked for yet", "title": cut(namer["kind"])}
+        rows = [{**_NO_WATCH, "key": f"{key}-none", "id": key, "prefix": prefix, "state": idle}]
     if namer["moreWatches"]:
         words = f"and {namer['moreWatches']} more names: /namers.json has all of them"
         rows.append({**_NO_WATCH, "key": f"{key}-more", "id": "", "prefix": prefix, "state": words})
@@ -82,8 +82,15 @@ def certificate_row(certificate: Certificate, now: float) -> Row:
         "key": anchor("certificate", certificate["where"], certificate["identity"]),
         "id": anchor("certificate", certificate["where"], certificate["identity"]),
         "where": cut(certificate["where"]),
-        "identity": cut(certificate["identity"]),
+        "identity": certificate_name(certificate),
+        "names": _names(certificate),
         "state": state,
         "until": {"text": moment(certificate["notAfter"]).replace("T", " ").replace("Z", " UTC"),
                   "value": moment(certificate["notAfter"])},
     }  # fmt: skip
+
+
+def _names(certificate: Certificate) -> str:
+    """Whom it is for, as it says itself."""
+    more = f" and {certificate['moreNames']} more" if certificate["moreNames"] else ""
+    return cut(", ".join(certificate["names"]) or certificate["subject"] or NOTHING, 160) + more

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode
 
 from linkerd_tcp.dashboard.cells import BAD, WARN, Cell, Row, age, clock, cut, mark, moment
-from linkerd_tcp.dashboard.frame import Destination, Endpoint, Router, Unbound
+from linkerd_tcp.dashboard.frame import Certificate, Destination, Endpoint, Router, Unbound
 
 MOST_NAMED: Final = 3
 """Of a kind, one by one; more than that are told of together."""
@@ -53,6 +53,11 @@ def when(at: float | None, now: float) -> Cell:
     iso = moment(at)
     day = f"{iso[:10]} " if now - at > _DAY_SECS else ""
     return {"text": f"at {day}{clock(at)} ({age(now - at)} ago)", "value": iso}
+
+
+def certificate_name(certificate: Certificate) -> str:
+    """`www.example.com`, or `(default)` of the one that is shown to whoever asks for no other."""
+    return "(default)" if certificate["identity"] == "*" else cut(certificate["identity"])
 
 
 # -- destinations and endpoints

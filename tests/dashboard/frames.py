@@ -91,7 +91,8 @@ def namer(**watch: Any) -> Namer:
 
 def certificate(days: float, **more: Any) -> Certificate:
     made: Certificate = {
-        "where": "server 127.0.0.1:7474", "identity": "www.example.com", "notAfter": NOW + days * 86_400,
+        "where": "server 127.0.0.1:7474", "identity": "www.example.com", "subject": "CN=www",
+        "names": ["DNS:www.example.com"], "moreNames": 0, "notAfter": NOW + days * 86_400,
     }  # fmt: skip
     return made | more  # type: ignore[return-value]
 

@@ -256,7 +256,7 @@ def test_namers_say_how_old_what_they_know_is() -> None:
         "and 7 more names: /namers.json has all of them"
     )
     idle = namer() | {"watches": []}
-    assert text(shown(frame(namers=[idle]))["namers"][0]["state"]) == "io.l5d.fs: nothing asked for yet"
+    assert text(shown(frame(namers=[idle]))["namers"][0]["state"]) == "nothing asked for yet"
 
 
 @pytest.mark.parametrize(
@@ -400,3 +400,13 @@ def test_the_loop_is_let_go_on_between_the_parts() -> None:
     rates.add(now, 0.0)
     view(now, items(now), rates, lambda: rests.append(perf_counter()))
     assert len(rests) >= 30
+
+
+def test_the_default_certificate_is_called_so_and_the_names_in_it_are_said() -> None:
+    default = certificate(90, identity="*", names=["DNS:a.test", "DNS:b.test"], moreNames=3)
+    nameless = certificate(90, names=[], subject="CN=old")
+    rows = shown(frame(certificates=[default, nameless]))["certificates"]
+    assert [(row["identity"], row["names"]) for row in rows] == [
+        ("(default)", "DNS:a.test, DNS:b.test and 3 more"),
+        ("www.example.com", "CN=old"),
+    ]

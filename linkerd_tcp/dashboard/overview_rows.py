@@ -219,7 +219,7 @@ def _endpoint(
         "open": number(endpoint["open"]),
         "pending": f"+ {pending}" if pending else "",
         "share": _share(per, of_all),
-        "due": "" if due is None else _percent("due ", _due(endpoint) / due),
+        "due": "" if due is None else _due_share(_due(endpoint) / due),
         "new": NOTHING if per is None else rate(per.new),
         "rx": NOTHING if per is None else size(per.rx),
         "tx": NOTHING if per is None else size(per.tx),
@@ -236,11 +236,15 @@ def _share(per: PerSecond | None, of_all: PerSecond | None) -> Cell:
     if per is None or of_all is None or not of_all.new:
         return ""
     share = min(per.new / of_all.new, 1.0)
-    return {"text": _percent("", share), "value": share}
+    return {"text": _percent(share), "value": share, "title": "of the new connections of the last seconds"}
 
 
-def _percent(words: str, share: float) -> str:
-    return f"{words}{share * 100:.0f}\u202f%"
+def _due_share(share: float) -> Cell:
+    return {"text": f"due {_percent(share)}", "title": "by its weight; those with less open get more for a while"}
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f}\u202f%"
 
 
 def _times(count: int, what: str) -> str:

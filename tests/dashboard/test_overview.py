@@ -170,7 +170,7 @@ def test_the_share_of_new_connections_stands_beside_what_the_weights_ask_for() -
         return frame(router(destination(*ends, failed())))
 
     rows = shown(now(10, 30), now(0, 10))["routers"][0]["destinations"][0]["endpoints"]
-    assert [(text(row["share"]), row["due"]) for row in rows] == [
+    assert [(text(row["share"]), text(row["due"])) for row in rows] == [
         ("33\u202f%", "due 25\u202f%"), ("67\u202f%", "due 75\u202f%"), ("0\u202f%", "due 0\u202f%"),
     ]  # fmt: skip
 

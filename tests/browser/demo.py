@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.browser import look
 from tests.system.demo import Demo
 from tests.walkthrough import pattern, quotations, said
 
@@ -34,14 +35,14 @@ def walk(page: "Page", demo: Demo, shown: Callable[[str], None]) -> None:
     flaky = demo.wait_until_ejected()["address"]
     page.locator(ITEMS, has_text=flaky).wait_for()
     shown("overview")
-    page.locator("table.endpoints").get_by_role("link", name=flaky).first.click()
-    page.locator("table.connections tbody a").first.click()
+    look.follow(page, page.locator("table.endpoints").get_by_role("link", name=flaky).first)
+    look.follow(page, page.locator("table.connections tbody a").first)
     shown("endpoint")
     page.goto("/")
-    page.locator("table.servers").get_by_role("link", name="not_found").click()
-    page.locator("table.connections tbody a").first.click()
+    look.follow(page, page.locator("table.servers").get_by_role("link", name="not_found"))
+    look.follow(page, page.locator("table.connections tbody a").first)
     shown("connection")
-    page.get_by_role("link", name="Delegator", exact=True).click()
+    look.follow(page, page.get_by_role("link", name="Delegator", exact=True))
     page.get_by_label("Path").fill("/svc/shop")
     page.keyboard.press("Enter")
     page.get_by_text("A connection to /svc/shop goes to").wait_for()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 T = TypeVar("T")
 TAGS: Final = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]
@@ -126,6 +126,12 @@ def tick(page: "Page", secs: float = 10) -> None:
     """Until the page has shown what came after now."""
     before = value(page, "view", "at")
     until("the page is told something new", lambda: value(page, "view", "at") != before, secs, page)
+
+
+def follow(page: "Page", link: "Locator") -> None:
+    """Click on what leads to another page, until that is there, whole: a click alone is over before."""
+    with page.expect_navigation():
+        link.click()
 
 
 def until(what: str, condition: Callable[[], T], secs: float, page: "Page") -> T:

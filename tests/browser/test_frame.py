@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from linkerd_tcp import __version__
+from tests.browser import look
 from tests.browser.chromium import Window
 from tests.browser.worlds import World
 
@@ -41,8 +42,8 @@ def test_a_page_says_what_it_is_and_of_which_process(world: World, window: Calla
 def test_every_page_is_one_click_away(world: World, window: Callable[..., Window]) -> None:
     page = window(world).open()
     for path, name in PAGES.items():
-        page.get_by_role("navigation", name="Pages").get_by_role("link", name=name, exact=True).click()
-        page.wait_for_url(world.url + path)
+        look.follow(page, page.get_by_role("navigation", name="Pages").get_by_role("link", name=name, exact=True))
+        assert page.url == world.url + path
         assert page.get_by_role("heading", level=1).inner_text() == name
 
 

@@ -40,7 +40,7 @@ def test_nothing_of_it_becomes_part_of_a_page(world: World, window: Callable[...
 @hostile
 def test_a_story_tells_what_was_said_in_full(world: World, window: Callable[..., Window]) -> None:
     page = window(world).open("/connections?cause=identify")
-    page.locator("table.connections tbody tr a").first.click()
+    look.follow(page, page.locator("table.connections tbody tr a").first)
     story = page.get_by_role("main").inner_text()
     assert "<script>alert(2)</script>" in story
     assert "\u202e" not in story

@@ -45,8 +45,7 @@ def test_a_level_is_changed_for_a_time_and_undone(fresh: Fresh, window: Windows,
     assert level(world).lower() == "debug"
     assert "127.0.0.1" in own(page)[LOGGER], "who changed it is said"
     look.until("new lines are said to be there", lambda: "new" in page.locator("#refresh").inner_text(), 15, page)
-    with page.expect_navigation():  # and its script, or what is clicked next does nothing
-        page.locator("#refresh").click()
+    look.follow(page, page.locator("#refresh"))
     assert "DEBUG" in page.locator("table.log").inner_text().upper()
     page.locator(f'#own tr[data-key="{LOGGER}"]').get_by_role("button", name="Undo").click()
     look.until("it is as before", lambda: level(world) == before, 5, page)
@@ -60,12 +59,12 @@ def test_lines_are_found_by_level_and_text(world: World, window: Windows) -> Non
     assert lines.count() > 2
     find = page.get_by_role("search")
     find.locator("[name=level]").select_option("error")
-    find.get_by_role("button", name="Show").click()
-    page.wait_for_url("**level=error**")
+    look.follow(page, find.get_by_role("button", name="Show"))
+    assert "level=error" in page.url
     assert lines.count() >= 1
     assert all("error" in text.lower() for text in lines.all_inner_texts())
     assert "maxConsecutiveFailures" in page.locator("table.log").inner_text(), "the refused reload"
     find.get_by_label("Text").fill("no line has this")
-    find.get_by_label("Text").press("Enter")
-    page.wait_for_url("**text=no**")
+    with page.expect_navigation(url="**text=no**"):
+        find.get_by_label("Text").press("Enter")
     assert "No line like that" in page.locator("table.log").inner_text()
